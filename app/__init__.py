@@ -1,0 +1,1 @@
+"""Dosimeter's server: experiments, leaderboards and galleries. Never imports torch."""

@@ -1,0 +1,286 @@
+"""The tables. SQL is the truth; files are named by their hash, messages carry ids only."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite forgets the zone, so it is put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a moment without a zone")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Study(Base):
+    """Experiments that together regenerate one table or figure."""
+
+    __tablename__ = "studies"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    title: Mapped[str] = mapped_column(String(200))
+    profile: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    experiments: Mapped[list["Experiment"]] = relationship(back_populates="study")
+
+
+class Experiment(Base):
+    """One attack spec, a list of victim specs, N setups."""
+
+    __tablename__ = "experiments"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"))
+    title: Mapped[str] = mapped_column(String(200))
+    notes: Mapped[str] = mapped_column(Text, default="")
+    # queued | waiting (for a checkpoint) | running | done | failed | cancelled
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    spec_hash: Mapped[str] = mapped_column(String(64), index=True)
+    attack: Mapped[str] = mapped_column(String(60))
+    dataset: Mapped[str] = mapped_column(String(60))
+    profile: Mapped[str] = mapped_column(String(16))
+    precision: Mapped[str] = mapped_column(String(16))
+    trials_total: Mapped[int] = mapped_column(Integer)
+    cloned_from: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    study: Mapped[Study | None] = relationship(back_populates="experiments")
+    trials: Mapped[list["Trial"]] = relationship(
+        back_populates="experiment", order_by="Trial.number"
+    )
+    jobs: Mapped[list["Job"]] = relationship(back_populates="experiment", order_by="Job.id")
+    __table_args__ = (Index("ix_experiments_state_created", "state", "created_at"),)
+
+
+class Job(Base):
+    """A unit of execution: a batch of trials of one experiment, or one pretraining.
+
+    Claimed by compare-and-set; ``attempt`` is the fencing token: a result is written only where
+    id, attempt and owner still match. ``beats`` is raised by every heartbeat.
+    """
+
+    __tablename__ = "jobs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # trials | pretrain
+    # queued | running | done | failed | cancelled
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    experiment_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"), index=True)
+    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"), index=True)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    owner: Mapped[str | None] = mapped_column(String(120))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    beats: Mapped[int] = mapped_column(Integer, default=0)
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    # {"stage", "done", "total", "unit", "detail", "values"} of the last Progress event
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    provenance: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # a Failed event
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    experiment: Mapped[Experiment | None] = relationship(back_populates="jobs")
+    checkpoint: Mapped["Checkpoint | None"] = relationship(back_populates="jobs")
+    trials: Mapped[list["Trial"]] = relationship(back_populates="job", order_by="Trial.number")
+    __table_args__ = (Index("ix_jobs_queue", "state", "priority", "id"),)
+
+
+class LogLine(Base):
+    """What a job said, in order; the page shows the tail."""
+
+    __tablename__ = "log_lines"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    level: Mapped[str] = mapped_column(String(8))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class PoisonSet(Base):
+    """The poisons of one trial, stored under the hash of their content."""
+
+    __tablename__ = "poison_sets"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    images: Mapped[int] = mapped_column(Integer)
+    size_bytes: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Trial(Base):
+    """One setup carried through: craft, then train and judge each victim."""
+
+    __tablename__ = "trials"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    number: Mapped[int] = mapped_column(Integer)  # 0 .. trials_total - 1
+    # queued | running | done | failed | cancelled
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    target_class: Mapped[int | None] = mapped_column(Integer)
+    target_index: Mapped[int | None] = mapped_column(Integer)
+    base_class: Mapped[int | None] = mapped_column(Integer)
+    base_indices: Mapped[list[int] | None] = mapped_column(JSON)
+    poison_set_id: Mapped[int | None] = mapped_column(ForeignKey("poison_sets.id"))
+    craft_hash: Mapped[str | None] = mapped_column(String(64), index=True)
+    craft_seconds: Mapped[float | None] = mapped_column(Float)
+    linf_255: Mapped[int | None] = mapped_column(Integer)
+    mean_l2: Mapped[float | None] = mapped_column(Float)
+    ssim: Mapped[float | None] = mapped_column(Float)
+    final_loss: Mapped[float | None] = mapped_column(Float)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    experiment: Mapped[Experiment] = relationship(back_populates="trials")
+    job: Mapped[Job] = relationship(back_populates="trials")
+    poison_set: Mapped[PoisonSet | None] = relationship()
+    outcomes: Mapped[list["Outcome"]] = relationship(
+        back_populates="trial", order_by="Outcome.victim"
+    )
+    __table_args__ = (UniqueConstraint("experiment_id", "number"),)
+
+
+class Outcome(Base):
+    """One trial on one victim, beside its twin."""
+
+    __tablename__ = "outcomes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"))
+    # copies of the experiment's, so that a leaderboard is one scan of one covering index
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
+    victim: Mapped[int] = mapped_column(Integer)  # position in the spec's victims
+    access: Mapped[str] = mapped_column(String(16))
+    success: Mapped[bool] = mapped_column(Boolean)
+    prediction: Mapped[int] = mapped_column(Integer)
+    confidence: Mapped[float] = mapped_column(Float)
+    margin: Mapped[float] = mapped_column(Float)
+    clean_accuracy: Mapped[float] = mapped_column(Float)
+    twin_success: Mapped[bool] = mapped_column(Boolean)
+    twin_prediction: Mapped[int] = mapped_column(Integer)
+    twin_confidence: Mapped[float] = mapped_column(Float)
+    twin_margin: Mapped[float] = mapped_column(Float)
+    twin_clean_accuracy: Mapped[float] = mapped_column(Float)
+    clean_images: Mapped[int] = mapped_column(Integer)
+    seconds: Mapped[float] = mapped_column(Float)
+    outcome_hash: Mapped[str] = mapped_column(String(64), index=True)
+    trial: Mapped[Trial] = relationship(back_populates="outcomes")
+    __table_args__ = (
+        UniqueConstraint("trial_id", "victim"),
+        Index(
+            "ix_outcomes_board",
+            "experiment_id",
+            "victim",
+            "access",
+            "success",
+            "twin_success",
+            "clean_accuracy",
+            "twin_clean_accuracy",
+        ),
+    )
+
+
+class Checkpoint(Base):
+    """A pretrained network by name: trained by a job, shipped, or imported."""
+
+    __tablename__ = "checkpoints"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120), unique=True)
+    # queued | training | ready | failed | cancelled
+    state: Mapped[str] = mapped_column(String(16), default="queued")
+    spec: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # None: imported
+    model: Mapped[str] = mapped_column(String(60))
+    dataset: Mapped[str] = mapped_column(String(60))
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    clean_accuracy: Mapped[float | None] = mapped_column(Float)
+    card: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    seconds: Mapped[float | None] = mapped_column(Float)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    jobs: Mapped[list[Job]] = relationship(back_populates="checkpoint", order_by="Job.id")
+
+
+class ExperimentCheckpoint(Base):
+    """Which checkpoints an experiment uses; it waits until all of them are ready."""
+
+    __tablename__ = "experiment_checkpoints"
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"), primary_key=True)
+
+
+class Worker(Base):
+    """A worker that has been seen: where it runs, on what, and when it last said so."""
+
+    __tablename__ = "workers"
+    id: Mapped[str] = mapped_column(String(120), primary_key=True)  # host:pid:boot id
+    host: Mapped[str] = mapped_column(String(120))
+    device: Mapped[str] = mapped_column(String(120))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+
+
+class Token(Base):
+    """A bearer token: shown once, kept as a hash."""
+
+    __tablename__ = "tokens"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(80))
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(JSON)  # read, submit, admin
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class IdempotencyKey(Base):
+    """A POST that was answered: the same key and body get the same answer."""
+
+    __tablename__ = "idempotency_keys"
+    key: Mapped[str] = mapped_column(String(120), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(60), primary_key=True)
+    body_hash: Mapped[str] = mapped_column(String(64))
+    experiment_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
+    study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,0 +1,243 @@
+"""What the server says: one model per noun, shared by the JSON API and the HTML pages."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Rate(BaseModel):
+    """A success rate, never without its n, its error bar and its interval (fractions)."""
+
+    successes: int
+    n: int
+    rate: float
+    standard_error: float  # the paper's error bar
+    low: float  # Wilson, 95 %
+    high: float
+
+
+class Excess(BaseModel):
+    """Rate minus the twins' rate, with the paired 95 % interval (Newcombe's method 10)."""
+
+    value: float
+    low: float
+    high: float
+
+
+class VictimSummary(BaseModel):
+    """What came out for one victim of one experiment, over its finished trials."""
+
+    victim: int
+    title: str  # "ResNet-18, frozen"
+    label: str | None
+    regime: str
+    checkpoint: str | None
+    model: str
+    access: str | None  # None until the first outcome
+    success: Rate | None
+    twin: Rate | None
+    excess: Excess | None
+    clean_accuracy: float | None
+    twin_clean_accuracy: float | None
+
+
+class JobView(BaseModel):
+    id: int
+    kind: str
+    state: str
+    attempt: int
+    owner: str | None
+    progress: dict[str, Any] | None
+    provenance: dict[str, Any] | None
+    error: dict[str, Any] | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class ExperimentSummary(BaseModel):
+    """A row of the list of experiments."""
+
+    id: int
+    title: str
+    state: str
+    attack: str
+    attack_title: str
+    dataset: str
+    dataset_title: str
+    profile: str
+    precision: str
+    study_id: int | None
+    trials_total: int
+    trials_done: int
+    victims: list[VictimSummary]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Stage(BaseModel):
+    """One stage of an experiment: pretraining, crafting, training victims."""
+
+    name: str
+    done: int
+    total: int
+    unit: str
+    state: str  # waiting | running | done
+    detail: str = ""
+    eta_s: float | None = None
+
+
+class LogEntry(BaseModel):
+    id: int
+    at: datetime
+    level: str
+    message: str
+
+
+class ExperimentDetail(ExperimentSummary):
+    spec: dict[str, Any]
+    spec_hash: str
+    notes: str
+    error: str | None
+    cloned_from: int | None
+    answer: str  # the page's first line, in words
+    stages: list[Stage]
+    jobs: list[JobView]
+    seconds: float | None
+
+
+class OutcomeView(BaseModel):
+    victim: int
+    title: str
+    access: str
+    success: bool
+    prediction: int
+    prediction_name: str
+    confidence: float
+    margin: float
+    clean_accuracy: float
+    twin_success: bool
+    twin_prediction: int
+    twin_prediction_name: str
+    twin_confidence: float
+    twin_margin: float
+    twin_clean_accuracy: float
+    clean_images: int
+    seconds: float
+    outcome_hash: str
+
+
+class TrialView(BaseModel):
+    id: int
+    experiment_id: int
+    number: int
+    state: str
+    target_class: int | None
+    target_name: str | None
+    target_index: int | None
+    base_class: int | None
+    base_name: str | None
+    base_indices: list[int] | None
+    poison_set: str | None  # sha256
+    craft_hash: str | None
+    craft_seconds: float | None
+    linf_255: int | None
+    mean_l2: float | None
+    ssim: float | None
+    final_loss: float | None
+    outcomes: list[OutcomeView]
+
+
+class CheckpointView(BaseModel):
+    id: int
+    name: str
+    state: str
+    model: str
+    model_title: str
+    dataset: str
+    dataset_title: str
+    spec: dict[str, Any] | None
+    sha256: str | None
+    clean_accuracy: float | None
+    clean_images: int | None
+    card: dict[str, Any] | None
+    seconds: float | None
+    error: str | None
+    progress: dict[str, Any] | None
+    created_at: datetime
+
+
+class LeaderboardCell(BaseModel):
+    """One attack against one column (a victim of a protocol)."""
+
+    success: Rate
+    twin: Rate
+    excess: Excess
+    clean_accuracy: float
+    twin_clean_accuracy: float
+    experiment_ids: list[int]
+
+
+class LeaderboardRow(BaseModel):
+    attack: str
+    title: str
+    short: str
+    color: str
+    marker: str
+    budget: str  # "eps 8/255"
+    knobs: dict[str, Any]
+    linf_255: int | None
+    cells: list[LeaderboardCell | None]  # in the order of the board's columns
+    craft_seconds: float | None  # mean per trial
+
+
+class LeaderboardColumn(BaseModel):
+    key: str
+    title: str  # "White box"
+    subtitle: str  # "SmallNet, frozen"
+    access: str
+    regime: str
+
+
+class Leaderboard(BaseModel):
+    """Everything measured under one protocol: data, counts, profile and precision equal."""
+
+    key: str
+    title: str
+    dataset: str
+    profile: str
+    precision: str
+    protocol: str  # in words: poisons, training images, setups, normalisation
+    answer: str
+    columns: list[LeaderboardColumn]
+    rows: list[LeaderboardRow]
+
+
+class StudyView(BaseModel):
+    id: int
+    name: str
+    title: str
+    profile: str
+    state: str
+    experiments: list[ExperimentSummary]
+    created_at: datetime
+
+
+class Page[T](BaseModel):
+    """One page of a list; ``next`` is the cursor of the following one."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class Estimate(BaseModel):
+    """What an experiment will cost, before it is launched."""
+
+    seconds: float
+    craft_seconds: float
+    victim_seconds: float
+    pretrain_seconds: float
+    basis: str  # "measured on 40 trials here" or "cost model, uncalibrated"
+    batches: int
+    memory_mib: float

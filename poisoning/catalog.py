@@ -1,0 +1,252 @@
+"""What exists by name: attacks, data sets, models, regimes, pretraining recipes. No torch in here.
+
+A row holds what a page or a form needs to know and, as a lazy ``"module:function"`` string, where
+the code is; only the process that runs an experiment ever resolves it.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from poisoning import params
+
+Budget = Literal["none", "linf", "linf_outside_trigger", "unbounded"]
+
+
+class UnknownName(KeyError):
+    """A name no catalogue has; says which ones come close."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        close = difflib.get_close_matches(name, self.known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(self.known)}"
+        self.message = f"there is no {kind} named {name!r}; {hint}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack. ``version`` enters every craft_hash: raise it when poisons would change."""
+
+    name: str
+    title: str
+    short: str
+    craft: str
+    params: type[params.Knobs]
+    budget: Budget
+    paper: str
+    url: str
+    threat_model: str
+    color: str  # Okabe-Ito, the same on every page and plot
+    marker: str
+    version: int = 1
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One labelled data set with a train and a test split, images uint8 [N, C, H, W]."""
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    image_size: int
+    train_images: int
+    test_images: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    load: str
+    licence: str
+    url: str
+    folder: str | None = None  # sub-folder of the data folder that must exist; None: needs no files
+    default_train_size: int = 0
+    default_poisons: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """One architecture; ``build`` takes (num_classes, image_size)."""
+
+    name: str
+    title: str
+    build: str
+    feature_dim: int
+    paper: str
+    forward_mflop: float  # 2*MAC per 32x32 image, for cost estimates
+
+
+ATTACKS: dict[str, Attack] = {}
+DATASETS: dict[str, Dataset] = {}
+MODELS: dict[str, Model] = {}
+
+
+def find(kind: str, table: dict[str, Any], name: str) -> Any:
+    """The row named ``name``; UnknownName with a suggestion where there is none."""
+    try:
+        return table[name]
+    except KeyError:
+        raise UnknownName(kind, name, table) from None
+
+
+def attack(name: str) -> Attack:
+    return find("attack", ATTACKS, name)
+
+
+def dataset(name: str) -> Dataset:
+    return find("data set", DATASETS, name)
+
+
+def model(name: str) -> Model:
+    return find("model", MODELS, name)
+
+
+def resolve(target: str) -> Any:
+    """The object a ``"module:name"`` string points to."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _register(table: dict[str, Any], *rows: Any) -> None:
+    for row in rows:
+        if row.name in table:
+            raise ValueError(f"{row.name!r} stands twice in a catalogue")
+        table[row.name] = row
+
+
+_register(
+    ATTACKS,
+    Attack(
+        name="no_perturbation",
+        title="No perturbation (control)",
+        short="Control",
+        craft="poisoning.attacks.no_perturbation:craft",
+        params=params.NoPerturbation,
+        budget="none",
+        paper="-",
+        url="",
+        threat_model="No attacker: the base images are used as they are.",
+        color="#999999",
+        marker="square",
+        tags=("control",),
+    ),
+    Attack(
+        name="feature_collision",
+        title="Feature Collision",
+        short="FC",
+        craft="poisoning.attacks.feature_collision:craft",
+        params=params.FeatureCollision,
+        budget="linf",
+        paper="Shafahi et al., Poison Frogs! Targeted Clean-Label Poisoning Attacks on Neural "
+        "Networks, NeurIPS 2018",
+        url="https://arxiv.org/abs/1804.00792",
+        threat_model="Targeted, clean label; needs a surrogate of the victim's extractor.",
+        color="#E69F00",
+        marker="circle",
+        tags=("targeted", "clean-label"),
+    ),
+    Attack(
+        name="bullseye_polytope",
+        title="Bullseye Polytope",
+        short="BP",
+        craft="poisoning.attacks.bullseye_polytope:craft",
+        params=params.BullseyePolytope,
+        budget="linf",
+        paper="Aghakhani et al., Bullseye Polytope: A Scalable Clean-Label Poisoning Attack with "
+        "Improved Transferability, EuroS&P 2021",
+        url="https://arxiv.org/abs/2005.00191",
+        threat_model="Targeted, clean label; needs surrogates of the victim's extractor.",
+        color="#0072B2",
+        marker="diamond",
+        tags=("targeted", "clean-label"),
+    ),
+)
+
+_register(
+    DATASETS,
+    Dataset(
+        name="digits_0_4",
+        title="Digits 0 to 4",
+        classes=("0", "1", "2", "3", "4"),
+        image_size=32,
+        train_images=0,
+        test_images=0,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        load="poisoning.data.digits:load_0_4",
+        licence="CC BY 4.0",
+        url="https://archive.ics.uci.edu/dataset/80",
+    ),
+    Dataset(
+        name="digits_5_9",
+        title="Digits 5 to 9",
+        classes=("5", "6", "7", "8", "9"),
+        image_size=32,
+        train_images=0,
+        test_images=0,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        load="poisoning.data.digits:load_5_9",
+        licence="CC BY 4.0",
+        url="https://archive.ics.uci.edu/dataset/80",
+        default_train_size=500,
+        default_poisons=5,
+    ),
+    Dataset(
+        name="cifar10",
+        title="CIFAR-10",
+        classes=(
+            "airplane", "automobile", "bird", "cat", "deer",
+            "dog", "frog", "horse", "ship", "truck",
+        ),
+        image_size=32,
+        train_images=50_000,
+        test_images=10_000,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2023, 0.1994, 0.2010),
+        load="poisoning.data.cifar:load_cifar10",
+        licence="research use; see the home page",
+        url="https://www.cs.toronto.edu/~kriz/cifar.html",
+        folder="cifar-10-batches-py",
+        default_train_size=2500,
+        default_poisons=25,
+    ),
+    Dataset(
+        name="cifar100",
+        title="CIFAR-100",
+        classes=tuple(str(i) for i in range(100)),
+        image_size=32,
+        train_images=50_000,
+        test_images=10_000,
+        mean=(0.5071, 0.4867, 0.4408),
+        std=(0.2675, 0.2565, 0.2761),
+        load="poisoning.data.cifar:load_cifar100",
+        licence="research use; see the home page",
+        url="https://www.cs.toronto.edu/~kriz/cifar.html",
+        folder="cifar-100-python",
+    ),
+)  # fmt: skip
+
+_register(
+    MODELS,
+    Model(
+        name="resnet18",
+        title="ResNet-18",
+        build="poisoning.models.resnet:resnet18",
+        feature_dim=512,
+        paper="He et al., CVPR 2016; the CIFAR form of kuangliu/pytorch-cifar",
+        forward_mflop=1111,
+    ),
+    Model(
+        name="resnet18_w16",
+        title="ResNet-18, width 16",
+        build="poisoning.models.resnet:resnet18_w16",
+        feature_dim=128,
+        paper="a quarter of ResNet-18's width, for machines without a GPU; not a published model",
+        forward_mflop=71,
+    ),
+)

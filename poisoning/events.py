@@ -1,0 +1,161 @@
+"""What a batch process is told, and what it says: one JSON object a line. No torch in here.
+
+``python -m poisoning work JOB.json`` reads one job and prints events to stdout until the job is
+done; the worker relays them to the database, the command line draws progress bars of them. The
+process has no credentials: all it knows stands in the job, all it found stands in its events.
+It ends itself when its stdin closes, so it never outlives the parent that started it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from poisoning.spec import Access, ExperimentSpec, PretrainSpec
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+class Machine(Message):
+    """Where files are and what to compute on."""
+
+    data_dir: str
+    work_dir: str  # results of this job and its saved state; kept between attempts
+    device: str = "auto"  # auto | cpu | cuda | cuda:0 | mps
+    threads: int | None = None
+
+
+class TrialsJob(Message):
+    """Carry these trials of one experiment through."""
+
+    kind: Literal["trials"] = "trials"
+    spec: ExperimentSpec
+    indices: tuple[int, ...]
+    checkpoints: dict[str, str]  # name -> path of a safetensors file with its card beside it
+    machine: Machine
+
+
+class PretrainJob(Message):
+    """Train one extractor; an interrupted one goes on from its last saved epoch."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    name: str
+    spec: PretrainSpec
+    machine: Machine
+
+
+Job = Annotated[TrialsJob | PretrainJob, Field(discriminator="kind")]
+JOB: TypeAdapter[TrialsJob | PretrainJob] = TypeAdapter(Job)
+
+
+# --- events -----------------------------------------------------------------------------------
+
+
+class Started(Message):
+    event: Literal["started"] = "started"
+    provenance: dict[str, Any]  # versions, device, threads, commit
+
+
+class Progress(Message):
+    """``done`` of ``total`` units of one stage; ``values`` are what the stage optimises."""
+
+    event: Literal["progress"] = "progress"
+    stage: Literal["load", "pretrain", "craft", "victims"]
+    done: int
+    total: int
+    unit: str  # "steps", "epochs", ...
+    detail: str = ""
+    values: dict[str, float] = {}
+
+
+class Log(Message):
+    event: Literal["log"] = "log"
+    level: Literal["info", "warning", "error"] = "info"
+    message: str
+
+
+class Setup(Message):
+    """Who is attacked with what: target (test split), base class, base images (train split)."""
+
+    target_class: int
+    target_index: int
+    base_class: int
+    base_indices: tuple[int, ...]
+
+
+class Judged(Message):
+    """One victim's verdict on one target. Margins are logits: base class minus best other."""
+
+    prediction: int
+    confidence: float  # softmax probability of the base class
+    margin: float
+    clean_accuracy: float  # over the whole test split
+
+
+class OutcomeResult(Message):
+    """One trial on one victim, with its twin (same draws, base originals for poisons)."""
+
+    victim: int  # position in spec.victims
+    access: Access
+    success: bool
+    poisoned: Judged
+    twin: Judged
+    twin_success: bool
+    clean_images: int  # size of the test split clean_accuracy was measured on
+    seconds: float
+    outcome_hash: str
+
+
+class TrialDone(Message):
+    """A trial is finished: everything the database keeps of it."""
+
+    event: Literal["trial"] = "trial"
+    index: int
+    setup: Setup
+    poison_set: str  # path below work_dir
+    poison_set_hash: str
+    craft_hash: str
+    craft_seconds: float
+    linf_255: int  # exact, on uint8, outside the trigger where the budget says so
+    mean_l2: float  # per poison, pixels in [0, 1]
+    ssim: float
+    final_loss: float | None
+    outcomes: tuple[OutcomeResult, ...]
+
+
+class CheckpointDone(Message):
+    event: Literal["checkpoint"] = "checkpoint"
+    name: str
+    path: str  # below work_dir
+    sha256: str
+    clean_accuracy: float
+    card: dict[str, Any]
+    seconds: float
+
+
+class Failed(Message):
+    """The job cannot go on. ``field`` and ``remedy`` speak to the person who launched it."""
+
+    event: Literal["failed"] = "failed"
+    reason: Literal["bad_input", "bad_data", "out_of_memory", "budget_broken", "error"]
+    message: str
+    field: str | None = None
+    remedy: str | None = None
+
+
+class Done(Message):
+    event: Literal["done"] = "done"
+    seconds: float
+
+
+Event = Annotated[
+    Started | Progress | Log | TrialDone | CheckpointDone | Failed | Done,
+    Field(discriminator="event"),
+]
+EVENT: TypeAdapter[
+    Started | Progress | Log | TrialDone | CheckpointDone | Failed | Done
+] = TypeAdapter(Event)

@@ -1,0 +1,202 @@
+"""What to run, whole: attack, victims, data, protocol, seed. Canonical JSON; hashes. No torch.
+
+Two specs are the same experiment exactly when their ``spec_hash`` is the same. What does not
+change a result (a title, a note, the study it came from) is not in here.
+"""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from poisoning import catalog
+from poisoning.params import AttackParams, CheckpointName, Knobs, VictimSpec
+
+Profile = Literal["smoke", "quick", "paper"]
+Precision = Literal["exact", "fast"]
+Access = Literal["white_box", "grey_box", "black_box"]
+BENCHMARK_SETUPS = (
+    "cifar10_transfer_learning",
+    "cifar10_from_scratch",
+    "tinyimagenet_transfer_learning",
+    "tinyimagenet_from_scratch",
+)
+
+
+class DataSpec(Knobs):
+    """Which images the victim trains on, how many of them are poisons, and who is attacked."""
+
+    dataset: str = Field("cifar10", title="Data set", description="Name of a labelled data set.")
+    train_size: int = Field(
+        2500,
+        ge=2,
+        le=1_000_000,
+        title="Training images",
+        description="Size of the victim's training set, poisons included; the first n per class.",
+    )
+    poisons: int = Field(
+        25,
+        ge=1,
+        le=100_000,
+        title="Poisons",
+        description="Poisoned images per trial, all of the base class.",
+    )
+    setups: str = Field(
+        "drawn",
+        title="Setups",
+        description="'drawn' from the seed, or the name of one of the benchmark's lists.",
+    )
+    target_class: str | None = Field(
+        None, title="Target class", description="Draw targets from this class only; empty: any."
+    )
+    base_class: str | None = Field(
+        None, title="Base class", description="The class the attacker wants; empty: any other."
+    )
+    normalize: bool = Field(
+        True, title="Normalise", description="Subtract the data set's mean, divide by its deviation."
+    )
+
+
+class ExperimentSpec(Knobs):
+    """One attack against a list of victims over N setups."""
+
+    attack: AttackParams
+    surrogates: tuple[CheckpointName, ...] = Field(
+        (),
+        max_length=32,
+        title="Surrogates",
+        description="Checkpoints the attacker crafts on; several make an ensemble.",
+    )
+    victims: Annotated[tuple[VictimSpec, ...], Field(min_length=1, max_length=16)]
+    data: DataSpec = DataSpec()
+    trials: int = Field(
+        20, ge=1, le=10_000, title="Trials", description="How many setups are carried through."
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**31, title="Seed", description="Root of every random draw of the experiment."
+    )
+    profile: Profile = Field(
+        "quick", title="Profile", description="How big: profiles never share a ranking."
+    )
+    precision: Precision = Field(
+        "exact", title="Precision", description="exact: fp32. fast: bf16 where it is certified."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        check_fit(self)
+        return self
+
+
+class PretrainSpec(Knobs):
+    """How an extractor is pretrained; the defaults are the benchmark's recipe (A9)."""
+
+    model: str = Field("resnet18", title="Model", description="Name of an architecture.")
+    dataset: str = Field("cifar100", title="Data set", description="What it is trained on.")
+    epochs: int = Field(200, ge=1, le=2000, title="Epochs")
+    batch_size: int = Field(128, ge=1, le=8192, title="Batch size")
+    learning_rate: float = Field(0.01, gt=0, title="Learning rate")
+    schedule: Literal["steps", "one_cycle"] = Field("steps", title="Schedule")
+    drop_epochs: tuple[int, ...] = Field((100, 150), title="Drop epochs")
+    momentum: float = Field(0.9, ge=0, lt=1, title="Momentum")
+    nesterov: bool = Field(False, title="Nesterov")
+    weight_decay: float = Field(2e-4, ge=0, title="Weight decay")
+    augment: bool = Field(False, title="Augment", description="Random crop and flip.")
+    normalize: bool = Field(True, title="Normalise")
+    precision: Precision = Field("exact", title="Precision")
+    seed: int = Field(0, ge=0, lt=2**31, title="Seed")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        _known("model", catalog.model, self.model)
+        _known("dataset", catalog.dataset, self.dataset)
+        return self
+
+
+class FieldError(ValueError):
+    """A value that cannot be, with the dotted path of its field and what to do about it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field, self.message = field, message
+        super().__init__(f"{field}: {message}")
+
+
+def _known(field: str, lookup: Any, name: str) -> Any:
+    try:
+        return lookup(name)
+    except catalog.UnknownName as error:
+        raise FieldError(field, str(error)) from None
+
+
+def check_fit(spec: ExperimentSpec) -> None:
+    """Refuse what no single field can see: combinations that cannot run."""
+    data = _known("data.dataset", catalog.dataset, spec.data.dataset)
+    per_class = spec.data.train_size // len(data.classes)
+    if spec.data.train_size < len(data.classes):
+        raise FieldError(
+            "data.train_size", f"needs at least one image for each of {len(data.classes)} classes"
+        )
+    if data.train_images and spec.data.train_size > data.train_images:
+        raise FieldError(
+            "data.train_size",
+            f"{data.title} has {data.train_images:,} training images, not {spec.data.train_size:,}",
+        )
+    if spec.data.poisons > per_class:
+        raise FieldError(
+            "data.poisons",
+            f"{spec.data.poisons} poisons do not fit into the base class's {per_class} of "
+            f"{spec.data.train_size} training images; lower it or raise data.train_size",
+        )
+    if spec.data.setups != "drawn" and spec.data.setups not in BENCHMARK_SETUPS:
+        known = ", ".join(("drawn", *BENCHMARK_SETUPS))
+        raise FieldError("data.setups", f"there is no list named {spec.data.setups!r}; known: {known}")
+    if spec.data.setups.startswith("cifar10") and spec.data.dataset != "cifar10":
+        raise FieldError("data.setups", f"{spec.data.setups} belongs to cifar10")
+    if spec.data.setups != "drawn" and spec.trials > 100:
+        raise FieldError("trials", "the benchmark's lists have 100 setups; ask for 100 or fewer")
+    for field in ("target_class", "base_class"):
+        name = getattr(spec.data, field)
+        if name is not None and name not in data.classes:
+            raise FieldError(
+                f"data.{field}", f"{data.title} has no class {name!r}; known: {', '.join(data.classes)}"
+            )
+        if name is not None and spec.data.setups != "drawn":
+            raise FieldError(f"data.{field}", "a benchmark's list fixes the classes; leave it empty")
+    if spec.data.base_class is not None and spec.data.base_class == spec.data.target_class:
+        raise FieldError(
+            "data.base_class", "is the target class; the attacker must want another class"
+        )
+    needs_surrogate = catalog.attack(spec.attack.name).budget != "none"
+    if needs_surrogate and not spec.surrogates:
+        raise FieldError("surrogates", "this attack crafts on a surrogate; name at least one")
+    if len(set(spec.surrogates)) != len(spec.surrogates):
+        raise FieldError("surrogates", "the same checkpoint stands twice")
+
+
+# --- identity ---------------------------------------------------------------------------------
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, models dumped whole."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """sha256, in hex, of the canonical JSON of a value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def spec_hash(spec: ExperimentSpec | PretrainSpec) -> str:
+    return digest(spec)
+
+
+def seed_for(root: int, setup: int | str, name: str) -> int:
+    """The seed of one named draw: 63 bits of a hash of (root, setup, name).
+
+    Adding a knob or changing the batching therefore moves no other draw.
+    """
+    text = f"{root}\x00{setup}\x00{name}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1

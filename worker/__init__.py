@@ -1,0 +1,1 @@
+"""Dosimeter's Celery worker: claims work, runs it in a child process, reports what came out."""
