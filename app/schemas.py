@@ -1,9 +1,11 @@
 """What the server says: one model per noun, shared by the JSON API and the HTML pages."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
+
+T = TypeVar("T")
 
 
 class Rate(BaseModel):
@@ -224,7 +226,7 @@ class StudyView(BaseModel):
     created_at: datetime
 
 
-class Page[T](BaseModel):
+class Page(BaseModel, Generic[T]):
     """One page of a list; ``next`` is the cursor of the following one."""
 
     items: list[T]

@@ -1,0 +1,49 @@
+# Two commands do everything: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+CACHE ?= $(HOME)/.cache/dosimeter
+
+.PHONY: help run test demo lint check bench lock clean
+
+help:
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
+
+$(VENV)/bin/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.7'
+
+$(STAMP): requirements.lock pyproject.toml | $(VENV)/bin/uv
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	touch $@
+
+$(DEV): requirements-dev.lock $(STAMP)
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.lock
+	touch $@
+
+run: $(STAMP) ## server and worker on 127.0.0.1:8000
+	@exec $(BIN)/dosimeter serve
+
+demo: $(STAMP) ## the demonstration study without a browser
+	$(BIN)/dosimeter demo
+
+test: $(DEV) ## every test
+	$(BIN)/python -m pytest
+
+lint: $(DEV) ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test ## what CI runs
+
+lock: | $(VENV)/bin/uv ## resolve the locks anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove the environment and build leftovers
+	rm -rf $(VENV) build dist *.egg-info
