@@ -156,6 +156,6 @@ Event = Annotated[
     Started | Progress | Log | TrialDone | CheckpointDone | Failed | Done,
     Field(discriminator="event"),
 ]
-EVENT: TypeAdapter[
-    Started | Progress | Log | TrialDone | CheckpointDone | Failed | Done
-] = TypeAdapter(Event)
+EVENT: TypeAdapter[Started | Progress | Log | TrialDone | CheckpointDone | Failed | Done] = (
+    TypeAdapter(Event)
+)

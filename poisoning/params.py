@@ -99,12 +99,16 @@ class Recipe(Knobs):
     )
     learning_rate: float = Field(0.01, gt=0, title="Learning rate", description="At epoch 0.")
     drop_epochs: tuple[int, ...] = Field(
-        (30,), title="Drop epochs", description="Epochs at which the rate is multiplied by the factor."
+        (30,),
+        title="Drop epochs",
+        description="Epochs at which the rate is multiplied by the factor.",
     )
     drop_factor: float = Field(
         0.1, gt=0, le=1, title="Drop factor", description="Factor on the rate at each drop."
     )
-    epochs: int = Field(40, ge=1, le=1000, title="Epochs", description="Passes over the training set.")
+    epochs: int = Field(
+        40, ge=1, le=1000, title="Epochs", description="Passes over the training set."
+    )
     batch_size: int = Field(128, ge=1, le=8192, title="Batch size", description="Images per step.")
     momentum: float = Field(0.9, ge=0, lt=1, title="Momentum", description="SGD's momentum.")
     nesterov: bool = Field(False, title="Nesterov", description="Nesterov's form of momentum.")
@@ -138,7 +142,10 @@ class FrozenVictim(Knobs):
     checkpoint: CheckpointName
     recipe: Recipe = UNIFIED_FROZEN
     label: str | None = Field(
-        None, max_length=60, title="Label", description="The published column's own name for itself."
+        None,
+        max_length=60,
+        title="Label",
+        description="The published column's own name for itself.",
     )
 
 

@@ -54,7 +54,9 @@ class DataSpec(Knobs):
         None, title="Base class", description="The class the attacker wants; empty: any other."
     )
     normalize: bool = Field(
-        True, title="Normalise", description="Subtract the data set's mean, divide by its deviation."
+        True,
+        title="Normalise",
+        description="Subtract the data set's mean, divide by its deviation.",
     )
 
 
@@ -150,7 +152,9 @@ def check_fit(spec: ExperimentSpec) -> None:
         )
     if spec.data.setups != "drawn" and spec.data.setups not in BENCHMARK_SETUPS:
         known = ", ".join(("drawn", *BENCHMARK_SETUPS))
-        raise FieldError("data.setups", f"there is no list named {spec.data.setups!r}; known: {known}")
+        raise FieldError(
+            "data.setups", f"there is no list named {spec.data.setups!r}; known: {known}"
+        )
     if spec.data.setups.startswith("cifar10") and spec.data.dataset != "cifar10":
         raise FieldError("data.setups", f"{spec.data.setups} belongs to cifar10")
     if spec.data.setups != "drawn" and spec.trials > 100:
@@ -159,10 +163,13 @@ def check_fit(spec: ExperimentSpec) -> None:
         name = getattr(spec.data, field)
         if name is not None and name not in data.classes:
             raise FieldError(
-                f"data.{field}", f"{data.title} has no class {name!r}; known: {', '.join(data.classes)}"
+                f"data.{field}",
+                f"{data.title} has no class {name!r}; known: {', '.join(data.classes)}",
             )
         if name is not None and spec.data.setups != "drawn":
-            raise FieldError(f"data.{field}", "a benchmark's list fixes the classes; leave it empty")
+            raise FieldError(
+                f"data.{field}", "a benchmark's list fixes the classes; leave it empty"
+            )
     if spec.data.base_class is not None and spec.data.base_class == spec.data.target_class:
         raise FieldError(
             "data.base_class", "is the target class; the attacker must want another class"

@@ -40,8 +40,9 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low, high, level)
 
 
-def paired_excess(both: int, only_first: int, only_second: int, neither: int,
-                  level: float = 0.95) -> tuple[float, Interval]:
+def paired_excess(
+    both: int, only_first: int, only_second: int, neither: int, level: float = 0.95
+) -> tuple[float, Interval]:
     """Difference of two paired rates, first minus second, with Newcombe's interval.
 
     The four counts are of trials in which both succeed, only one, or none. Method 10 of
@@ -63,9 +64,7 @@ def paired_excess(both: int, only_first: int, only_second: int, neither: int,
     low = math.sqrt(max(0.0, dl1**2 - 2 * phi * dl1 * du2 + du2**2))
     high = math.sqrt(max(0.0, du1**2 - 2 * phi * du1 * dl2 + dl2**2))
     difference = p1 - p2
-    return difference, Interval(
-        max(-1.0, difference - low), min(1.0, difference + high), level
-    )
+    return difference, Interval(max(-1.0, difference - low), min(1.0, difference + high), level)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

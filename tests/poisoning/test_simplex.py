@@ -1,0 +1,104 @@
+"""Simplex projection and simplex least squares, against brute force and against SciPy."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from poisoning.ops import simplex
+
+
+def brute_force_projection(y: np.ndarray) -> np.ndarray:
+    """Try every support: on it the projection is y minus a constant, elsewhere zero."""
+    best, nearest = None, np.inf
+    for size in range(1, len(y) + 1):
+        for support in itertools.combinations(range(len(y)), size):
+            x = np.zeros_like(y)
+            index = list(support)
+            x[index] = y[index] - (y[index].sum() - 1) / size
+            if x.min() >= 0 and (distance := float(((x - y) ** 2).sum())) < nearest:
+                best, nearest = x, distance
+    assert best is not None
+    return best
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=6))
+def test_projection_is_the_nearest_point(values: list[float]) -> None:
+    y = np.array(values)
+    found = simplex.project(torch.from_numpy(y)).numpy()
+    assert found.min() >= 0
+    assert found.sum() == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose(found, brute_force_projection(y), atol=1e-9)
+
+
+def problems(count: int, points: int, features: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Post-ReLU features around a common centre, as those of poisons of one class are."""
+    generator = torch.Generator().manual_seed(7)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    centre = normal(count, 1, features)
+    a = (centre + 0.3 * normal(count, points, features)).relu()
+    return a, (0.5 * normal(count, features) + centre[:, 0]).relu()
+
+
+def by_scipy(a: np.ndarray, b: np.ndarray) -> float:
+    j = len(a)
+    found = minimize(
+        lambda c: 0.5 * ((c @ a - b) ** 2).sum(),
+        np.full(j, 1 / j),
+        jac=lambda c: a @ (c @ a - b),
+        constraints={"type": "eq", "fun": lambda c: c.sum() - 1},
+        bounds=[(0, 1)] * j,
+        method="SLSQP",
+        options={"ftol": 1e-15, "maxiter": 2000},
+    )
+    return float(found.fun)
+
+
+@pytest.mark.parametrize(("points", "features"), [(1, 8), (5, 64), (25, 128), (25, 10)])
+def test_both_solvers_reach_scipys_optimum(points: int, features: int) -> None:
+    a, b = problems(6, points, features)
+    g, h = simplex.gram(a, b)
+    together = simplex.solve(g, h, steps=3000)
+    half_bb = 0.5 * (b * b).sum(-1)
+    for i in range(len(a)):
+        exact = simplex.solve_active_set(g[i].numpy(), h[i].numpy())
+        assert exact.min() >= 0
+        assert exact.sum() == pytest.approx(1, abs=1e-10)
+        want = by_scipy(a[i].numpy(), b[i].numpy())
+        scale = max(want, 1e-6 * float(half_bb[i]))
+        for c in (torch.from_numpy(exact), together[i]):
+            value = float(simplex.objective(g[i], h[i], c) + half_bb[i])
+            assert value <= want + 1e-6 * scale
+
+
+def test_a_target_inside_the_polytope_is_reached() -> None:
+    a, _ = problems(1, 6, 32)
+    c = simplex.project(torch.linspace(0.5, -0.2, 6, dtype=torch.float64))
+    g, h = simplex.gram(a[0], c @ a[0])
+    np.testing.assert_allclose(simplex.solve_active_set(g.numpy(), h.numpy()), c, atol=1e-6)
+
+
+def test_a_warm_start_gives_the_same_coefficients() -> None:
+    a, b = problems(1, 25, 64)
+    g, h = simplex.gram(a[0], b[0])
+    cold = simplex.solve_active_set(g.numpy(), h.numpy())
+    warm = simplex.solve_active_set(g.numpy(), h.numpy(), start=np.roll(cold, 3))
+    np.testing.assert_allclose(warm, cold, atol=1e-8)
+
+
+def test_twice_the_same_point_is_no_obstacle() -> None:
+    a, b = problems(1, 4, 16)
+    doubled = torch.cat([a[0], a[0]])
+    g, h = simplex.gram(doubled, b[0])
+    c = simplex.solve_active_set(g.numpy(), h.numpy())
+    want = by_scipy(a[0].numpy(), b[0].numpy())
+    value = float(simplex.objective(g, h, torch.from_numpy(c)) + 0.5 * (b[0] * b[0]).sum())
+    assert value == pytest.approx(want, rel=1e-6)
