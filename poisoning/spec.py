@@ -168,7 +168,7 @@ def check_fit(spec: ExperimentSpec) -> None:
             )
         if name is not None and spec.data.setups != "drawn":
             raise FieldError(
-                f"data.{field}", "a benchmark's list fixes the classes; leave it empty"
+                f"data.{field}", "the benchmark's list fixes it; leave it empty"
             )
     if spec.data.base_class is not None and spec.data.base_class == spec.data.target_class:
         raise FieldError(
