@@ -77,7 +77,7 @@ class Model:
     build: str
     feature_dim: int
     paper: str
-    forward_mflop: float  # 2*MAC per 32x32 image, for cost estimates
+    forward_mflop: float  # 2*MAC per image of the size it is for; for cost estimates
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -173,8 +173,8 @@ _register(
         title="Digits 0 to 4",
         classes=("0", "1", "2", "3", "4"),
         image_size=32,
-        train_images=0,
-        test_images=0,
+        train_images=650,
+        test_images=251,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         load="poisoning.data.digits:load_0_4",
@@ -186,8 +186,8 @@ _register(
         title="Digits 5 to 9",
         classes=("5", "6", "7", "8", "9"),
         image_size=32,
-        train_images=0,
-        test_images=0,
+        train_images=650,
+        test_images=246,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         load="poisoning.data.digits:load_5_9",
@@ -218,7 +218,21 @@ _register(
     Dataset(
         name="cifar100",
         title="CIFAR-100",
-        classes=tuple(str(i) for i in range(100)),
+        classes=(
+            "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle",
+            "bicycle", "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can",
+            "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud",
+            "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant",
+            "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard",
+            "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree",
+            "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
+            "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate",
+            "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket",
+            "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake",
+            "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+            "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle",
+            "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
+        ),
         image_size=32,
         train_images=50_000,
         test_images=10_000,
@@ -231,22 +245,80 @@ _register(
     ),
 )  # fmt: skip
 
+_HE = "He et al., CVPR 2016"
+_OWN = "not a published model; for machines without a GPU"
 _register(
     MODELS,
+    Model("resnet18", "ResNet-18", "poisoning.models.resnet:resnet18", 512, _HE, 1111),
     Model(
-        name="resnet18",
-        title="ResNet-18",
-        build="poisoning.models.resnet:resnet18",
-        feature_dim=512,
-        paper="He et al., CVPR 2016; the CIFAR form of kuangliu/pytorch-cifar",
-        forward_mflop=1111,
+        "resnet18_w16", "ResNet-18, width 16", "poisoning.models.resnet:resnet18_w16", 128, _OWN, 70
     ),
     Model(
-        name="resnet18_w16",
-        title="ResNet-18, width 16",
-        build="poisoning.models.resnet:resnet18_w16",
-        feature_dim=128,
-        paper="a quarter of ResNet-18's width, for machines without a GPU; not a published model",
-        forward_mflop=71,
+        "resnet8_w16", "ResNet-8, width 16", "poisoning.models.resnet:resnet8_w16", 64, _OWN, 6.3
+    ),
+    Model("convnet3", "ConvNet-3", "poisoning.models.convnet:convnet3", 512, _OWN, 4.4),
+    Model(
+        "vgg11",
+        "VGG11",
+        "poisoning.models.vgg:vgg11",
+        512,
+        "Simonyan and Zisserman, ICLR 2015",
+        306,
+    ),
+    Model(
+        "mobilenet_v2",
+        "MobileNetV2",
+        "poisoning.models.mobilenet:mobilenet_v2",
+        1280,
+        "Sandler et al., CVPR 2018",
+        182,
+    ),
+    Model(
+        "alexnet_frogs",
+        "AlexNet (Poison Frogs)",
+        "poisoning.models.alexnet:alexnet_frogs",
+        192,
+        "Shafahi et al., NeurIPS 2018",
+        66,
+    ),
+    Model(
+        "alexnet_htbd",
+        "AlexNet (hidden trigger)",
+        "poisoning.models.alexnet:alexnet_htbd",
+        4096,
+        "Saha et al., AAAI 2020",
+        86,
+    ),
+    Model(
+        "resnet32_clbd",
+        "ResNet-32, narrow",
+        "poisoning.models.resnet:resnet32_clbd",
+        64,
+        "Turner et al. 2019",
+        138,
+    ),
+    Model(
+        "vgg16_tiny",
+        "VGG16 for 64 pixels",
+        "poisoning.models.vgg:vgg16_tiny",
+        512,
+        "Simonyan and Zisserman, ICLR 2015",
+        2506,
+    ),
+    Model(
+        "resnet34_tiny",
+        "ResNet-34 for 64 pixels",
+        "poisoning.models.resnet:resnet34_tiny",
+        512,
+        _HE,
+        2335,
+    ),
+    Model(
+        "mobilenet_v2_tiny",
+        "MobileNetV2 for 64 pixels",
+        "poisoning.models.mobilenet:mobilenet_v2",
+        1280,
+        "Sandler et al., CVPR 2018",
+        730,
     ),
 )
