@@ -119,8 +119,8 @@ class PretrainSpec(Knobs):
 class FieldError(ValueError):
     """A value that cannot be, with the dotted path of its field and what to do about it."""
 
-    def __init__(self, field: str, message: str) -> None:
-        self.field, self.message = field, message
+    def __init__(self, field: str, message: str, remedy: str | None = None) -> None:
+        self.field, self.message, self.remedy = field, message, remedy
         super().__init__(f"{field}: {message}")
 
 
