@@ -1,0 +1,1 @@
+"""The rules: every write to the database goes through here."""
