@@ -1,0 +1,169 @@
+"""Forms made of the typed specs: a knob's title, help, unit, bounds and default stand once.
+
+A form's state is a mapping of dotted names to the strings that were typed, whether they came in a
+query or in a body; nothing here knows one attack from another.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.errors import FieldProblem
+from app.web import words
+
+Options = list[tuple[str, str]]
+Values = dict[str, list[str]]
+
+
+@dataclass
+class Field:
+    """One input: what it is called, what it may hold, what was typed, what is wrong with it."""
+
+    name: str
+    title: str
+    kind: str  # integer | number | boolean | choice | text | list
+    help: str = ""
+    unit: str = ""
+    default: str = ""
+    value: str = ""
+    options: Options = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def id(self) -> str:
+        return self.name.replace(".", "-")
+
+    @property
+    def is_changed(self) -> bool:
+        return bool(self.default) and self.value.strip() != self.default
+
+    @property
+    def default_words(self) -> str:
+        if self.kind == "boolean":
+            return "yes" if self.default == "true" else "no"
+        return dict(self.options).get(self.default, self.default)
+
+
+def fields(
+    model: type[BaseModel],
+    prefix: str,
+    values: Values,
+    errors: Mapping[str, str],
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    options: Mapping[str, Options] | None = None,
+    only: Iterable[str] | None = None,
+) -> list[Field]:
+    """The inputs of a model's plain knobs, in the order they are declared.
+
+    ``defaults`` and ``options`` override the schema's by knob; nested models and the tag that
+    tells attacks apart are left out.
+    """
+    schema = model.model_json_schema()
+    chosen = set(only) if only is not None else None
+    made = []
+    for knob, part in schema["properties"].items():
+        if (chosen is not None and knob not in chosen) or "const" in part or "$ref" in part:
+            continue
+        default = (defaults or {}).get(knob, part.get("default"))
+        made.append(_field(f"{prefix}{knob}", part, default, (options or {}).get(knob)))
+    for item in made:
+        item.value = last(values, item.name, item.default)
+        item.error = errors.get(item.name)
+    return made
+
+
+def _field(name: str, part: Mapping[str, Any], default: Any, options: Options | None) -> Field:
+    inner = next((p for p in part.get("anyOf", ()) if p.get("type") != "null"), part)
+    kind = {"array": "list", "string": "text"}.get(inner.get("type", ""), inner.get("type", "text"))
+    if "enum" in inner:
+        options = options or [(str(value), str(value)) for value in inner["enum"]]
+    return Field(
+        name=name,
+        title=part.get("title", name.rpartition(".")[2].replace("_", " ").capitalize()),
+        kind="choice" if options else kind,
+        help=part.get("description", ""),
+        unit=part.get("unit", ""),
+        default=typed(default),
+        options=options or [],
+    )
+
+
+def typed(value: Any) -> str:
+    """A value as somebody would type it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(typed(item) for item in value)
+    return str(value)
+
+
+def last(values: Values, name: str, default: str = "") -> str:
+    """What was typed into an input; of a tick box and its hidden 'no', the last one counts."""
+    found = values.get(name)
+    return found[-1] if found else default
+
+
+def flatten(spec: Mapping[str, Any], prefix: str = "") -> Values:
+    """A spec as the form would have sent it."""
+    flat: Values = {}
+    for key, value in spec.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+            for index, item in enumerate(value):
+                flat |= flatten(item, f"{name}.{index}.")
+        elif name == "surrogates":
+            flat[name] = [typed(item) for item in value]
+        else:
+            flat[name] = [typed(value)]
+    return flat
+
+
+def nest(model_fields: Iterable[Field]) -> dict[str, Any]:
+    """What was typed, as the nested mapping a model validates; an empty box means the default."""
+    tree: dict[str, Any] = {}
+    for item in model_fields:
+        text = item.value.strip() or item.default
+        value: Any = text
+        if item.kind == "list":
+            value = [part for part in re.split(r"[,;\s]+", text) if part]
+        elif not text:
+            value = None
+        *path, knob = item.name.split(".")
+        node = tree
+        for step in path:
+            node = node.setdefault(step, {})
+        node[knob] = value
+    return tree
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def sentences(problems: Iterable[FieldProblem]) -> dict[str, str]:
+    """What is wrong, by the dotted name of the field, with the remedy where it adds something."""
+    found: dict[str, str] = {}
+    for problem in problems:
+        text = problem.message
+        if problem.remedy and problem.remedy not in text:
+            text = f"{text}; {problem.remedy}"
+        found.setdefault(problem.field, text)
+    return found
+
+
+def choice(names: Mapping[str, Any]) -> Options:
+    """A catalogue as options: name and title."""
+    return [(name, row.title) for name, row in names.items()]
+
+
+PROFILES: Options = list(words.PROFILE.items())
+PRECISIONS: Options = [("exact", "exact: fp32"), ("fast", "fast: bf16, TF32")]
