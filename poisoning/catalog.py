@@ -253,10 +253,8 @@ _register(
     Model(
         "resnet18_w16", "ResNet-18, width 16", "poisoning.models.resnet:resnet18_w16", 128, _OWN, 70
     ),
-    Model(
-        "resnet8_w16", "ResNet-8, width 16", "poisoning.models.resnet:resnet8_w16", 64, _OWN, 6.3
-    ),
-    Model("convnet3", "ConvNet-3", "poisoning.models.convnet:convnet3", 512, _OWN, 4.4),
+    Model("resnet6_w16", "ResNet-6, width 16", "poisoning.models.resnet:resnet6_w16", 512, _OWN, 6),
+    Model("convnet3", "ConvNet-3", "poisoning.models.convnet:convnet3", 512, _OWN, 4),
     Model(
         "vgg11",
         "VGG11",

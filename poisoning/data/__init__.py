@@ -52,8 +52,8 @@ class LoadedDataset:
         """md5 of every pixel and label, train before test: what the results rest on."""
         text = hashlib.md5(usedforsecurity=False)
         for split in (self.train, self.test):
-            text.update(split.images.contiguous().numpy())
-            text.update(split.labels.contiguous().numpy())
+            text.update(split.images.contiguous().numpy().data)
+            text.update(split.labels.contiguous().numpy().data)
         return text.hexdigest()
 
 

@@ -50,8 +50,12 @@ def _residual(
     width: int,
     stem: nn.Module | None = None,
     shortcut: Shortcut = _projection,
+    pool: nn.Module | None = None,
+    places: int = 1,
 ) -> Network:
-    """Stem, one stage per depth (width doubles and size halves from the second on), mean."""
+    """Stem, one stage per depth (width doubles and size halves from the second on), and a
+    pooling (the mean of all places by default) that leaves ``places``.
+    """
     stages: list[nn.Module] = [stem or nn.Sequential(*conv_bn(3, width), nn.ReLU())]
     width_in = width
     for group, depth in enumerate(depths):
@@ -62,7 +66,7 @@ def _residual(
             blocks.append(BasicBlock(width_in, width_out, stride, shortcut))
             width_in = width_out
         stages.append(nn.Sequential(*blocks))
-    return Network([*stages, GlobalMean()], width_in, num_classes)
+    return Network([*stages, pool or GlobalMean()], width_in * places, num_classes)
 
 
 def resnet18(num_classes: int, image_size: int = 32) -> Network:
@@ -75,10 +79,14 @@ def resnet18_w16(num_classes: int, image_size: int = 32) -> Network:
     return _residual(num_classes, (2, 2, 2, 2), 16)
 
 
-def resnet8_w16(num_classes: int, image_size: int = 32) -> Network:
-    """Residual blocks of widths 16, 32, 64 behind a stem of stride 2; not a published model."""
+def resnet6_w16(num_classes: int, image_size: int = 32) -> Network:
+    """Two residual blocks of widths 16 and 32 behind a stem of stride 2; the features are 2x2
+    means, which keep where things are. Not a published model.
+    """
     stem = nn.Sequential(*conv_bn(3, 16, stride=2), nn.ReLU())
-    return _residual(num_classes, (1, 1, 1), 16, stem)
+    return _residual(
+        num_classes, (1, 1), 16, stem, pool=nn.AvgPool2d(2), places=(image_size // 8) ** 2
+    )
 
 
 def resnet34_tiny(num_classes: int, image_size: int = 64) -> Network:

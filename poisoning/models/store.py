@@ -1,0 +1,153 @@
+"""Checkpoints as files: tensors in safetensors, and beside them a card in JSON that says what,
+how and how well. Nothing here can execute code on loading.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from poisoning import catalog
+from poisoning.models import build
+from poisoning.models.network import Network
+from poisoning.spec import PretrainSpec
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; ``field`` and ``remedy`` speak to who named it."""
+
+    field = "checkpoint"
+
+    def __init__(self, message: str, remedy: str) -> None:
+        self.message, self.remedy = message, remedy
+        super().__init__(f"{message}; {remedy}")
+
+
+class Card(BaseModel):
+    """What is known of a checkpoint. ``mean`` and ``std`` are what its inputs were divided by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    model: str
+    num_classes: int
+    image_size: int
+    dataset: str
+    dataset_md5: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    clean_accuracy: float  # fraction, over test_images
+    test_images: int
+    recipe: PretrainSpec | None = None  # None: trained elsewhere
+    source: str = "trained by Dosimeter"
+    seconds: float | None = None
+    hardware: str | None = None
+    versions: dict[str, str] = {}
+    sha256: str = ""  # of the tensor file; filled in by save()
+
+
+def card_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def content_hash(path: Path) -> str:
+    """sha256, in hex, of the tensor file: the checkpoint's identity."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save(path: Path, net: Network, card: Card, dtype: torch.dtype | None = None) -> Card:
+    """Write ``path`` (.safetensors) and its card; returns the card with its hash.
+
+    ``dtype`` stores floating-point tensors in half precision, where the file is to be small.
+    Both files appear whole or not at all; the card comes last.
+    """
+    tensors = {name: _stored(tensor, dtype) for name, tensor in net.state_dict().items()}
+    write_tensors(path, tensors)
+    card = card.model_copy(update={"sha256": content_hash(path)})
+    partial = card_path(path).with_suffix(".json.part")
+    partial.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    partial.replace(card_path(path))
+    return card
+
+
+def _stored(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(path.suffix + ".part")
+    save_file(tensors, partial, metadata)
+    partial.replace(path)
+
+
+def load(path: str | Path) -> tuple[Network, Card]:
+    """A stored network (float32, CPU, eval mode) and its card.
+
+    Raises CheckpointError where a file is missing, was changed since it was saved, or does not
+    fit the architecture its card names.
+    """
+    path = Path(path)
+    card = read_card(path)
+    if content_hash(path) != card.sha256:
+        raise CheckpointError(
+            f"{path} is not the file its card describes", "fetch or train it anew"
+        )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is not a safetensors file ({error})", "train it anew"
+        ) from None
+    try:
+        net = build(card.model, card.num_classes, card.image_size, seed=0)
+    except catalog.UnknownName as error:
+        raise CheckpointError(f"{path}: {error}", "correct its card") from None
+    fill(net, tensors, str(path))
+    return net.eval(), card
+
+
+def read_card(path: str | Path) -> Card:
+    """The card beside a checkpoint; CheckpointError where either file is missing or unreadable."""
+    path = Path(path)
+    for file in (path, card_path(path)):
+        if not file.is_file():
+            raise CheckpointError(
+                f"there is no file {file}", "train or import the checkpoint first"
+            )
+    try:
+        return Card.model_validate_json(card_path(path).read_bytes())
+    except ValidationError as error:
+        reasons = "; ".join(f"{_dotted(e['loc'])}: {e['msg']}" for e in error.errors()[:3])
+        raise CheckpointError(f"{card_path(path)} is no card ({reasons})", "correct it") from None
+
+
+def _dotted(place: tuple[Any, ...]) -> str:
+    return ".".join(map(str, place)) or "the whole"
+
+
+def fill(net: Network, tensors: dict[str, torch.Tensor], where: str) -> None:
+    """Put ``tensors`` into ``net``; CheckpointError names what is missing, foreign or misshapen."""
+    wanted = net.state_dict()
+    faults = [f"{name} is missing" for name in wanted.keys() - tensors.keys()]
+    faults += [f"{name} is not part of it" for name in tensors.keys() - wanted.keys()]
+    for name in wanted.keys() & tensors.keys():
+        have, want = tuple(tensors[name].shape), tuple(wanted[name].shape)
+        if have != want:
+            faults.append(f"{name} has shape {have}, not {want}")
+    if faults:
+        shown = "; ".join(sorted(faults)[:3]) + ("; ..." if len(faults) > 3 else "")
+        raise CheckpointError(
+            f"{where} does not fit the architecture ({len(faults)} faults: {shown})",
+            "name the architecture and the number of classes it was trained as",
+        )
+    net.load_state_dict(tensors)
