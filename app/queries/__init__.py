@@ -1,0 +1,1 @@
+"""The only modules that build SELECTs for showing; they return the models of app/schemas.py."""
