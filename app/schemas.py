@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
+
+from poisoning.params import CheckpointName
+from poisoning.spec import ExperimentSpec, PretrainSpec, Profile
 
 T = TypeVar("T")
 
@@ -243,3 +246,71 @@ class Estimate(BaseModel):
     basis: str  # "measured on 40 trials here" or "cost model, uncalibrated"
     batches: int
     memory_mib: float
+
+
+class WorkerView(BaseModel):
+    id: str
+    host: str
+    device: str
+    started_at: datetime
+    seen_at: datetime
+    is_alive: bool
+    job_id: int | None
+
+
+class QueueView(BaseModel):
+    """How much work waits."""
+
+    queued: int
+    running: int
+    oldest_queued_s: float | None
+
+
+class PoisonSetView(BaseModel):
+    """What is kept of a poison set; its images and its file have addresses of their own."""
+
+    sha256: str
+    images: int
+    size_bytes: int
+    trial_ids: list[int]
+    created_at: datetime
+
+
+# --- what the server is told --------------------------------------------------------------------
+
+
+class Body(BaseModel):
+    """A request's body: an unknown field is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class LaunchRequest(Body):
+    """An experiment to run; without a title it gets one from its attack and data."""
+
+    spec: ExperimentSpec
+    title: str = Field("", max_length=200)
+    notes: str = Field("", max_length=20_000)
+
+
+class StudyRequest(Body):
+    """A study to run by name."""
+
+    name: str = Field(max_length=80)
+    profile: Profile = "quick"
+
+
+class PretrainRequest(Body):
+    """A checkpoint to train: a recipe known by this name, or a spec of one's own."""
+
+    name: CheckpointName
+    spec: PretrainSpec | None = None
+
+
+class Launched(BaseModel):
+    """What a POST made; the same for every repetition under one Idempotency-Key."""
+
+    id: int
+    url: str
+    title: str
+    created_at: datetime
