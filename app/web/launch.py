@@ -61,7 +61,7 @@ class LaunchForm:
     def attack_name(self) -> Field:
         chosen = forms.last(self.values, "attack.name", self.attack.name)
         return Field(
-            "attack.name", "Attack", "choice", help=self.attack.threat_model, value=chosen,
+            "attack.name", "Attack", "choice", value=chosen,
             options=forms.choice(catalog.ATTACKS), error=self.errors.get("attack.name"),
         )  # fmt: skip
 

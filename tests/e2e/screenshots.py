@@ -33,7 +33,7 @@ FOUND = {
     "experiment": ("/experiments?state=done", r"^/experiments/\d+$"),
     "experiment-open": ("/experiments?state=running", r"^/experiments/\d+$"),
     "study": ("/studies", r"^/studies/\d+$"),
-    "checkpoint": ("/checkpoints", r"^/checkpoints/\d+$"),
+    "checkpoint": ("/checkpoints", r"^/checkpoints/[a-z0-9]"),
 }
 
 
