@@ -64,6 +64,7 @@ class Dataset:
     licence: str
     url: str
     folder: str | None = None  # sub-folder of the data folder that must exist; None: needs no files
+    download: str | None = None  # who fetches it into the data folder; None: by hand
     default_train_size: int = 0
     default_poisons: int = 0
 
@@ -212,6 +213,7 @@ _register(
         licence="research use; see the home page",
         url="https://www.cs.toronto.edu/~kriz/cifar.html",
         folder="cifar-10-batches-py",
+        download="poisoning.data.cifar:download_cifar10",
         default_train_size=2500,
         default_poisons=25,
     ),
@@ -242,6 +244,7 @@ _register(
         licence="research use; see the home page",
         url="https://www.cs.toronto.edu/~kriz/cifar.html",
         folder="cifar-100-python",
+        download="poisoning.data.cifar:download_cifar100",
     ),
 )  # fmt: skip
 
@@ -253,7 +256,7 @@ _register(
     Model(
         "resnet18_w16", "ResNet-18, width 16", "poisoning.models.resnet:resnet18_w16", 128, _OWN, 70
     ),
-    Model("resnet6_w16", "ResNet-6, width 16", "poisoning.models.resnet:resnet6_w16", 512, _OWN, 6),
+    Model("resnet6_w16", "ResNet-6, width 16", "poisoning.models.resnet:resnet6_w16", 512, _OWN, 4),
     Model("convnet3", "ConvNet-3", "poisoning.models.convnet:convnet3", 512, _OWN, 4),
     Model(
         "vgg11",

@@ -70,3 +70,19 @@ def _load(name: str, data_dir: str) -> LoadedDataset:
     row = catalog.dataset(name)
     train, test = catalog.resolve(row.load)(Path(data_dir))
     return LoadedDataset(row, train, test)
+
+
+def download(name: str, data_dir: str | Path) -> None:
+    """Fetch the published files of the data set ``name`` into ``data_dir``, if it needs any.
+
+    Raises UnknownName, or DataMissing where it can only be had by hand.
+    """
+    row = catalog.dataset(name)
+    if row.folder is None:
+        return
+    if row.download is None:
+        raise DataMissing(
+            f"{row.title} has no download", f"unpack {row.url} as {Path(data_dir) / row.folder}"
+        )
+    Path(data_dir).mkdir(parents=True, exist_ok=True)
+    catalog.resolve(row.download)(Path(data_dir))
