@@ -77,7 +77,7 @@ def views(session: Session, rows: Sequence[Checkpoint]) -> list[CheckpointView]:
             spec=row.spec,
             sha256=row.sha256,
             clean_accuracy=row.clean_accuracy,
-            clean_images=(row.card or {}).get("clean_images"),
+            clean_images=(row.card or {}).get("test_images"),
             card=row.card,
             seconds=row.seconds,
             error=row.error,

@@ -224,6 +224,25 @@ def cancel(session: Session, now: datetime, *where: ColumnElement[bool]) -> None
         _cancel(session, job, now)
 
 
+def queue_again(session: Session, *where: ColumnElement[bool]) -> list[int]:
+    """Queue ended jobs anew, with what they have not done yet; their ids."""
+    ended = select(Job.id).where(Job.state.in_(("failed", "cancelled")), *where)
+    ids = list(session.scalars(ended))
+    states.move(
+        session,
+        Job,
+        "queued",
+        Job.id.in_(ids),
+        failures=0,
+        cancel_requested=False,
+        error=None,
+        progress=None,
+        finished_at=None,
+    )
+    states.move(session, Trial, "queued", Trial.job_id.in_(ids), finished_at=None)
+    return ids
+
+
 def requeue(session: Session, owner: str, now: datetime) -> list[int]:
     """Take back every job of a worker that is known to be dead; their ids."""
     return take_back(session, select_running(session, Job.owner == owner), now)
