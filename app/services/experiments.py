@@ -65,14 +65,15 @@ def launch_once(
     now: datetime,
     caller: str,
     key: str | None,
+    cloned_from: int | None = None,
 ) -> Experiment:
     """``launch``, but a repeated key with the same request gives the same experiment."""
     if key is None:
-        return launch(session, settings, request, now)
+        return launch(session, settings, request, now, cloned_from=cloned_from)
     row = idempotency.reserve(session, caller, key, ["experiments", request.model_dump()], now)
     if row.experiment_id is not None:
         return find(session, row.experiment_id)
-    experiment = launch(session, settings, request, now)
+    experiment = launch(session, settings, request, now, cloned_from=cloned_from)
     row.experiment_id = experiment.id
     return experiment
 
