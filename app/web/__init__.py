@@ -1,0 +1,36 @@
+"""The pages. ``router`` has them all; ``mount_static`` adds their files."""
+
+from fastapi import APIRouter
+
+from app.web import (
+    about,
+    actions,
+    attacks,
+    checkpoints,
+    experiments,
+    home,
+    leaderboard,
+    new,
+    studies,
+    trials,
+    workers,
+)
+from app.web.render import mount_static
+
+router = APIRouter(include_in_schema=False)
+for _module in (
+    home,
+    leaderboard,
+    new,  # before experiments: /experiments/new is not an id
+    experiments,
+    actions,
+    trials,
+    checkpoints,
+    studies,
+    attacks,
+    workers,
+    about,
+):
+    router.include_router(_module.router)
+
+__all__ = ["mount_static", "router"]

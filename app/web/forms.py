@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.datastructures import ImmutableMultiDict
 
 from app.errors import FieldProblem
 from app.web import words
@@ -109,6 +110,15 @@ def last(values: Values, name: str, default: str = "") -> str:
     """What was typed into an input; of a tick box and its hidden 'no', the last one counts."""
     found = values.get(name)
     return found[-1] if found else default
+
+
+def values_of(sent: ImmutableMultiDict[str, Any], longest: int = 20_000) -> Values:
+    """A query or a body as dotted names and the strings typed; uploads are not expected."""
+    found: Values = {}
+    for name, value in sent.multi_items():
+        if isinstance(value, str):
+            found.setdefault(name, []).append(value[:longest])
+    return found
 
 
 def flatten(spec: Mapping[str, Any], prefix: str = "") -> Values:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
-from starlette.datastructures import ImmutableMultiDict
 
 from app.errors import FieldProblem, invalid
 from app.web import forms, words
@@ -166,16 +165,8 @@ class LaunchForm:
         for name, message in forms.sentences(problems).items():
             whole = re.fullmatch(r"victims(\.\d+)?", name)
             where = f"victims{whole[1] or '.0'}.checkpoint" if whole else name
+            where = "surrogates" if where.startswith("surrogates.") else where.removeprefix("spec.")
             self.errors.setdefault(where, message)
-
-
-def values_of(sent: ImmutableMultiDict[str, Any]) -> Values:
-    """A query or a body as dotted names and the strings typed; uploads are not expected."""
-    found: Values = {}
-    for name, value in sent.multi_items():
-        if isinstance(value, str):
-            found.setdefault(name, []).append(value[:2000])
-    return settle(found)
 
 
 def settle(values: Values) -> Values:

@@ -81,9 +81,11 @@ def shoot(browser: Browser, url: str, out: Path, only: str | None) -> list[str]:
             page.on("pageerror", lambda error: complaints.append(f"script: {error}"))
             page.on(
                 "console",
-                lambda line: complaints.append(line.text)
-                if line.type == "error" and "404" not in line.text
-                else None,
+                lambda line: (
+                    complaints.append(line.text)
+                    if line.type == "error" and "404" not in line.text
+                    else None
+                ),
             )
             for name, path in pages.items():
                 if only and not name.startswith(only):

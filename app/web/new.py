@@ -1,0 +1,153 @@
+"""The launch form: drawn, switched, estimated, sent. Its whole state is in its address."""
+
+import uuid
+
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse
+
+from app import queue
+from app.errors import Invalid, invalid
+from app.queries import checkpoints, experiments
+from app.schemas import Estimate, LaunchRequest
+from app.services import estimate as costs
+from app.services import experiments as experiments_service
+from app.services.datasets import check_files
+from app.settings import Settings
+from app.web import forms, presets, scripts, words
+from app.web.doors import Caller, Clock, DatabaseOf, Reading, Sent, SettingsOf
+from app.web.forms import Options, Values, last, values_of
+from app.web.launch import LaunchForm, settle
+from app.web.render import page
+from poisoning import catalog
+from poisoning.recipes import RECIPES
+from poisoning.spec import ExperimentSpec
+
+router = APIRouter()
+
+
+@router.get("/experiments/new")
+def show(request: Request, session: Reading, settings: SettingsOf, now: Clock) -> Response:
+    sent = values_of(request.query_params)
+    clone, preset = last(sent, "clone"), last(sent, "preset")
+    if clone.isdigit():
+        original = experiments.get(session, int(clone), now)
+        values = presets.values_of_spec(original.spec, original.title) | {"cloned_from": [clone]}
+    elif preset:
+        values = presets.values_of_preset(preset)
+    else:
+        values = settle(sent)
+    form = LaunchForm(values, options(session))
+    spec, cost, blockers = _judge(session, settings, form, has_input=bool(values))
+    if last(sent, "do") == "estimate":
+        form.errors, blockers = blockers, {}
+    # a key stays with the form it was drawn with; an address that is passed on gets a new one
+    is_fragment = request.headers.get("HX-Request") == "true"
+    key = last(sent, "idempotency_key") if is_fragment else ""
+    return _page(request, form, key or uuid.uuid4().hex, spec, cost, blockers, preset=preset)
+
+
+@router.post("/experiments")
+def launch(
+    request: Request,
+    database: DatabaseOf,
+    settings: SettingsOf,
+    sent: Sent,
+    caller: Caller,
+    now: Clock,
+) -> Response:
+    """Launch and go to the experiment's page; what is wrong is shown beside its field."""
+    with database.read() as session:
+        form = LaunchForm(settle(sent), options(session))
+    spec = form.validate()
+    try:
+        if spec is not None:
+            body = _body(spec, last(sent, "title"))
+            key = last(sent, "idempotency_key") or None
+            with database.write() as session:
+                made = experiments_service.launch_once(
+                    session, settings, body, now, caller, key, cloned_from=_origin(sent)
+                )
+            queue.notify(settings)
+            return RedirectResponse(f"/experiments/{made.id}", status_code=303)
+    except Invalid as problem:
+        form.refuse(problem.errors)
+    # what was typed is about to change, so the next attempt is another request
+    return _page(request, form, uuid.uuid4().hex, None, None, {}, status_code=422)
+
+
+def _body(spec: ExperimentSpec, title: str) -> LaunchRequest:
+    try:
+        return LaunchRequest(spec=spec, title=title)
+    except ValidationError as problem:
+        raise invalid(problem, LaunchRequest) from None
+
+
+def _origin(sent: Values) -> int | None:
+    typed = last(sent, "cloned_from")
+    return int(typed) if typed.isdigit() and int(typed) < 2**31 else None
+
+
+def _page(
+    request: Request,
+    form: LaunchForm,
+    key: str,
+    spec: ExperimentSpec | None,
+    cost: Estimate | None,
+    blockers: dict[str, str],
+    *,
+    preset: str = "",
+    status_code: int = 200,
+) -> Response:
+    raw = spec.model_dump(mode="json") if spec else None
+    title = last(form.values, "title")
+    return page(
+        request,
+        "experiments/new.html",
+        status_code=status_code,
+        form=form,
+        key=key,
+        cloned_from=_origin(form.values),
+        presets=presets.menu(),
+        preset=preset,
+        estimate=cost,
+        blockers=blockers,
+        spec=raw,
+        scripts=scripts.launching(str(request.base_url), raw, title) if raw else [],
+    )
+
+
+def _judge(
+    session: Session, settings: Settings, form: LaunchForm, *, has_input: bool
+) -> tuple[ExperimentSpec | None, Estimate | None, dict[str, str]]:
+    """The spec and what it will cost, or what stands in the way."""
+    if not has_input:
+        return None, None, {}
+    spec = form.validate()
+    errors, form.errors = form.errors, {}
+    if spec is None:
+        return None, None, errors
+    try:
+        check_files(settings, spec.data.dataset, "data.dataset")
+        return spec, costs.estimate(session, settings, spec), errors
+    except Invalid as problem:
+        return spec, None, forms.sentences(problem.errors)
+
+
+def options(session: Session) -> Options:
+    """Checkpoints that are there, then recipes that would be trained first."""
+    there = checkpoints.page(session, limit=200).items
+    made = []
+    for item in there:
+        accuracy = f"{words.percent(item.clean_accuracy)} % clean"
+        state = accuracy if item.state == "ready" else item.state
+        made.append(
+            (item.name, f"{item.name}: {item.model_title} on {item.dataset_title}, {state}")
+        )
+    known = {item.name for item in there}
+    for name, recipe in RECIPES.items():
+        if name not in known:
+            what = f"{catalog.model(recipe.model).title} on {catalog.dataset(recipe.dataset).title}"
+            made.append((name, f"{name}: {what}, trained first"))
+    return made

@@ -1,0 +1,28 @@
+"""The same launch from a script: curl, Python, the command line."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+
+def launching(base_url: str, spec: Mapping[str, Any], title: str) -> list[tuple[str, str]]:
+    """(where, text) of each way to launch this spec without a browser."""
+    address = base_url.rstrip("/")
+    body = json.dumps({"title": title, "spec": spec}, separators=(",", ":"))
+    pretty = json.dumps(spec, indent=2)
+    return [
+        (
+            "curl",
+            f"curl --fail-with-body {address}/api/v1/experiments \\\n"
+            "  -H 'Content-Type: application/json' -H \"Idempotency-Key: $(uuidgen)\" \\\n"
+            f"  -d {shlex.quote(body)}",
+        ),
+        (
+            "Python",
+            "import json\nfrom app.client import Client\n\n"
+            f"spec = json.loads({pretty!r})\n"
+            f"print(Client({address!r}).launch(spec, title={title!r}))",
+        ),
+        ("Command line", f"dosimeter launch - <<'JSON'\n{pretty}\nJSON"),
+    ]
