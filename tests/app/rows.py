@@ -1,7 +1,7 @@
 """A database filled the way the services and the worker fill it, without any network trained."""
 
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -13,8 +13,8 @@ from app.settings import Settings
 from poisoning import params
 from poisoning.recipes import RECIPES
 from poisoning.spec import DataSpec, ExperimentSpec
-from tests.app.sample import AT
 
+AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 WHITE, BLACK = "convnet3-digits_0_4-s0", "resnet6_w16-digits_0_4-s0"
 HITS = {
     "no_perturbation": (0.05, 0.05),
