@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.models import Checkpoint, Experiment, ExperimentCheckpoint, Job, LogLine, Trial
-from app.services import states
+from app.services import batches, states
 from poisoning.events import Failed, Log, Progress, Started
 from poisoning.spec import ExperimentSpec, PretrainSpec
 
@@ -198,6 +198,8 @@ def fail(session: Session, lease: Lease, failed: Failed, now: datetime) -> str:
     job = held(session, lease)
     if failed.reason in RETRIED:
         return _put_back(session, job, now, failed)
+    if failed.reason == "out_of_memory" and batches.halve(session, job, now):
+        return _put_back(session, job, now, None)
     _fail(session, job, failed, now)
     return "failed"
 
