@@ -7,7 +7,7 @@ imported, no class is looked up and nothing is called, whatever the file says: a
 
 import pickletools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -87,7 +87,7 @@ TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 LITERALS = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 
 
@@ -158,7 +158,9 @@ def _execute(machine: _Machine, opcode: str, argument: Any) -> None:
 
 _DTYPE = Global("numpy", "dtype")
 _NDARRAY = Global("numpy", "ndarray")
+_ENCODE = Global("_codecs", "encode")
 _CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
+_NUMERICS = ("numpy.core.numeric", "numpy._core.numeric")
 _NUMBERS = {"i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "b1"}
 
 
@@ -167,13 +169,14 @@ def as_array(node: Any) -> np.ndarray:
     match node:
         case bool() | int() | float():
             return np.asarray(node)
-        case Call(Global(module, "scalar"), (dtype, bytes(raw))) if module in _CORES:
-            return _from_bytes(raw, (), _dtype(dtype), is_fortran=False)
-        case Call(
-            Global(module, "_reconstruct"), (kind, _, _), (_, tuple(shape), dtype, order, raw)
-        ):
-            if module in _CORES and kind == _NDARRAY and isinstance(raw, bytes):
-                return _from_bytes(raw, shape, _dtype(dtype), is_fortran=bool(order))
+        case Call(Global(module, "scalar"), (dtype, raw)) if module in _CORES:
+            return _from_bytes(raw, (), dtype, "C")
+        case Call(Global(module, "_reconstruct"), (kind, _, _), (_, shape, dtype, order, raw)):
+            if module in _CORES and kind == _NDARRAY:
+                return _from_bytes(raw, shape, dtype, "F" if order is True else "C")
+        case Call(Global(module, "_frombuffer"), (raw, dtype, shape, order)):  # protocol 5
+            if module in _NUMERICS and order in ("C", "F"):
+                return _from_bytes(raw, shape, dtype, order)
     raise PickleRefused("an array was expected, and something else is there")
 
 
@@ -185,13 +188,15 @@ def _dtype(node: Any) -> np.dtype:
     raise PickleRefused("an array holds something other than little-endian numbers")
 
 
-def _from_bytes(
-    raw: bytes, shape: tuple[Any, ...], dtype: np.dtype, is_fortran: bool
-) -> np.ndarray:
-    if not all(isinstance(side, int) and 0 <= side <= 2**31 for side in shape):
+def _from_bytes(raw: Any, shape: Any, dtype: Any, order: Literal["C", "F"]) -> np.ndarray:
+    if not isinstance(shape, tuple) or not all(isinstance(side, int) for side in shape):
         raise PickleRefused("an array's shape is no shape")
+    match raw:
+        case Call(function, (str(text), "latin1")) if function == _ENCODE:  # protocol 2
+            raw = text.encode("latin1")
+    if not isinstance(raw, bytes | bytearray) or any(side < 0 for side in shape):
+        raise PickleRefused("an array has no bytes")
     try:
-        flat = np.frombuffer(raw, dtype)
-        return flat.reshape(shape, order="F" if is_fortran else "C").copy()
+        return np.frombuffer(raw, _dtype(dtype)).reshape(shape, order=order).copy()
     except ValueError as error:
         raise PickleRefused(f"an array's bytes do not fit its shape ({error})") from None
