@@ -38,6 +38,7 @@ class LaunchForm:
 
     values: Values
     checkpoints: Options
+    ready: frozenset[str]
     errors: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -133,6 +134,16 @@ class LaunchForm:
             only=("trials", "seed", "profile", "precision"),
             options={"profile": forms.PROFILES, "precision": forms.PRECISIONS},
         )  # fmt: skip
+
+    @property
+    def surrogates_there(self) -> Options:
+        """Those one can craft on at once, and whatever is ticked."""
+        return [row for row in self.checkpoints if row[0] in self.ready | set(self.surrogates)]
+
+    @property
+    def surrogates_not_there(self) -> Options:
+        shown = self.surrogates_there
+        return [row for row in self.checkpoints if row not in shown]
 
     @property
     def needs_surrogates(self) -> bool:

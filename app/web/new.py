@@ -38,7 +38,7 @@ def show(request: Request, session: Reading, settings: SettingsOf, now: Clock) -
         values = presets.values_of_preset(preset)
     else:
         values = settle(sent)
-    form = LaunchForm(values, options(session))
+    form = _form(session, values)
     spec, cost, blockers = _judge(session, settings, form, has_input=bool(values))
     if last(sent, "do") == "estimate":
         form.errors, blockers = blockers, {}
@@ -59,7 +59,7 @@ def launch(
 ) -> Response:
     """Launch and go to the experiment's page; what is wrong is shown beside its field."""
     with database.read() as session:
-        form = LaunchForm(settle(sent), options(session))
+        form = _form(session, settle(sent))
     spec = form.validate()
     try:
         if spec is not None:
@@ -135,19 +135,18 @@ def _judge(
         return spec, None, forms.sentences(problem.errors)
 
 
-def options(session: Session) -> Options:
-    """Checkpoints that are there, then recipes that would be trained first."""
+def _form(session: Session, values: Values) -> LaunchForm:
+    """The form with its choice of checkpoints: those that are there, then recipes."""
     there = checkpoints.page(session, limit=200).items
-    made = []
+    options: Options = []
     for item in there:
-        accuracy = f"{words.percent(item.clean_accuracy)} % clean"
-        state = accuracy if item.state == "ready" else item.state
-        made.append(
-            (item.name, f"{item.name}: {item.model_title} on {item.dataset_title}, {state}")
-        )
+        is_ready = item.state == "ready"
+        state = f"{words.percent(item.clean_accuracy)} % clean" if is_ready else item.state
+        what = f"{item.model_title} on {item.dataset_title}"
+        options.append((item.name, f"{item.name}: {what}, {state}"))
     known = {item.name for item in there}
     for name, recipe in RECIPES.items():
         if name not in known:
             what = f"{catalog.model(recipe.model).title} on {catalog.dataset(recipe.dataset).title}"
-            made.append((name, f"{name}: {what}, trained first"))
-    return made
+            options.append((name, f"{name}: {what}, trained first"))
+    return LaunchForm(values, options, frozenset(known))

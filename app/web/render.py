@@ -14,19 +14,12 @@ from jinja2_fragments.fastapi import Jinja2Blocks
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.schemas import Leaderboard, LeaderboardCell, OutcomeView, TrialView
+from app.schemas import Leaderboard, LeaderboardCell, LeaderboardRow, OutcomeView, TrialView
 from app.web import words
 from poisoning import catalog
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
-
-# Everything a page needs comes from this server; nothing in a page is executed or styled inline.
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 
 
 @cache
@@ -60,6 +53,18 @@ def trials_link(cell: LeaderboardCell, attack: str, board: Leaderboard) -> str:
     return f"/experiments?{urlencode(query)}"
 
 
+def row_words(board: Leaderboard, row: LeaderboardRow) -> str:
+    """What tells a row from the others of its attack: the budget, then the knobs that differ."""
+    alike = [other for other in board.rows if other.attack == row.attack]
+    differ = [
+        f"{name.replace('_', ' ')} {words.knob(value)}"
+        for name, value in row.knobs.items()
+        if name != "eps_255" and any(other.knobs.get(name) != value for other in alike)
+    ]
+    budget = [] if row.budget == "none" else [row.budget]
+    return ", ".join(budget + differ)
+
+
 def strip_word(trial: TrialView, outcome: OutcomeView | None) -> str:
     """One trial on one victim, in a word or two."""
     if outcome is None:
@@ -91,6 +96,7 @@ def _environment() -> Environment:
         asset=asset, attacks=catalog.ATTACKS, datasets=catalog.DATASETS, models=catalog.MODELS
     )
     env.globals["trials_link"] = trials_link
+    env.globals["row_words"] = row_words
     env.globals["strip_class"] = strip_class
     env.globals["strip_word"] = strip_word
     # globals, because a fragment renders its block without the file's own imports
@@ -116,7 +122,6 @@ def page(request: Request, template: str, *, status_code: int = 200, **context: 
         block_name=block,
     )
     response.headers["Vary"] = "HX-Request, HX-Target"
-    response.headers["Content-Security-Policy"] = CSP
     return response
 
 

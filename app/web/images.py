@@ -1,1 +1,0 @@
-"""Pictures of poison sets, as PNG of the stored pixels: nothing is scaled, tinted or smoothed."""
