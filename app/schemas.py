@@ -276,6 +276,15 @@ class PoisonSetView(BaseModel):
     created_at: datetime
 
 
+class CatalogueEntry(BaseModel):
+    """Something that exists by name: what is known of it, and the JSON schema of its knobs."""
+
+    name: str
+    title: str
+    about: dict[str, Any] = {}
+    knobs: dict[str, Any] = {}
+
+
 # --- what the server is told --------------------------------------------------------------------
 
 

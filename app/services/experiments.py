@@ -70,7 +70,9 @@ def launch_once(
     """``launch``, but a repeated key with the same request gives the same experiment."""
     if key is None:
         return launch(session, settings, request, now, cloned_from=cloned_from)
-    row = idempotency.reserve(session, caller, key, ["experiments", request.model_dump()], now)
+    row = idempotency.reserve(
+        session, caller, key, ["experiments", request.model_dump(mode="json")], now
+    )
     if row.experiment_id is not None:
         return find(session, row.experiment_id)
     experiment = launch(session, settings, request, now, cloned_from=cloned_from)
@@ -112,6 +114,25 @@ def clone(session: Session, settings: Settings, experiment_id: int, now: datetim
         notes=original.notes,
     )
     return launch(session, settings, request, now, cloned_from=original.id)
+
+
+def clone_once(
+    session: Session,
+    settings: Settings,
+    experiment_id: int,
+    now: datetime,
+    caller: str,
+    key: str | None,
+) -> Experiment:
+    """``clone``, but a repeated key gives the same copy."""
+    if key is None:
+        return clone(session, settings, experiment_id, now)
+    row = idempotency.reserve(session, caller, key, ["clone", experiment_id], now)
+    if row.experiment_id is not None:
+        return find(session, row.experiment_id)
+    experiment = clone(session, settings, experiment_id, now)
+    row.experiment_id = experiment.id
+    return experiment
 
 
 def title_of(spec: ExperimentSpec) -> str:

@@ -1,0 +1,93 @@
+"""What exists by name, with the JSON schema of every knob: enough to build a form from."""
+
+from fastapi import APIRouter
+
+from app.api import examples
+from app.schemas import CatalogueEntry
+from poisoning import catalog, params
+from poisoning.recipes import RECIPES
+
+router = APIRouter(tags=["catalogue"], prefix="/catalogue")
+MANY = examples.ok([examples.ENTRY])
+
+
+@router.get("/attacks", responses=MANY)
+def attacks() -> list[CatalogueEntry]:
+    """Attacks: paper, threat model, budget, and the schema of their knobs."""
+    return [
+        CatalogueEntry(
+            name=row.name,
+            title=row.title,
+            about={
+                "short": row.short,
+                "paper": row.paper,
+                "url": row.url,
+                "threat_model": row.threat_model,
+                "budget": row.budget,
+                "tags": list(row.tags),
+                "version": row.version,
+            },
+            knobs=row.params.model_json_schema(),
+        )
+        for row in catalog.ATTACKS.values()
+    ]
+
+
+@router.get("/datasets", responses=MANY)
+def datasets() -> list[CatalogueEntry]:
+    """Data sets: classes, size, licence, and whether they need files."""
+    return [
+        CatalogueEntry(
+            name=row.name,
+            title=row.title,
+            about={
+                "classes": list(row.classes),
+                "image_size": row.image_size,
+                "train_images": row.train_images,
+                "test_images": row.test_images,
+                "licence": row.licence,
+                "url": row.url,
+                "folder": row.folder,
+            },
+        )
+        for row in catalog.DATASETS.values()
+    ]
+
+
+@router.get("/models", responses=MANY)
+def models() -> list[CatalogueEntry]:
+    """Architectures."""
+    return [
+        CatalogueEntry(
+            name=row.name,
+            title=row.title,
+            about={
+                "paper": row.paper,
+                "feature_dim": row.feature_dim,
+                "forward_mflop": row.forward_mflop,
+            },
+        )
+        for row in catalog.MODELS.values()
+    ]
+
+
+@router.get("/victims", responses=MANY)
+def victims() -> list[CatalogueEntry]:
+    """Regimes a victim can be trained in, and the schema of their knobs."""
+    return [
+        CatalogueEntry(
+            name=model.model_fields["regime"].default,
+            title=(model.__doc__ or "").strip(),
+            knobs=model.model_json_schema(),
+        )
+        for model in params.VICTIM_PARAMS
+    ]
+
+
+@router.get("/recipes", responses=MANY)
+def recipes() -> list[CatalogueEntry]:
+    """Checkpoints that can be trained by name."""
+    return [
+        CatalogueEntry(name=name, title=name, about=spec.model_dump(mode="json"))
+        for name, spec in RECIPES.items()
+    ]

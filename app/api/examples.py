@@ -1,0 +1,266 @@
+"""One example of everything the API says, for its OpenAPI page; a test holds them to the models."""
+
+from typing import Any
+
+_AT = "2026-03-02T09:30:00Z"
+_SHA = "3f" * 32
+_RATE = {
+    "successes": 17, "n": 20, "rate": 0.85, "standard_error": 0.0798, "low": 0.6396, "high": 0.9476,
+}  # fmt: skip
+_TWIN = {
+    "successes": 1, "n": 20, "rate": 0.05, "standard_error": 0.1118, "low": 0.0089, "high": 0.2361,
+}  # fmt: skip
+_EXCESS = {"value": 0.8, "low": 0.5438, "high": 0.9143}
+_CHECKPOINT = "convnet3-digits_0_4-s0"
+
+SPEC: dict[str, Any] = {
+    "attack": {"name": "bullseye_polytope", "eps_255": 32, "steps": 200},
+    "surrogates": [_CHECKPOINT],
+    "victims": [{"regime": "frozen", "checkpoint": _CHECKPOINT}],
+    "data": {"dataset": "digits_5_9", "train_size": 500, "poisons": 5},
+    "trials": 20,
+    "seed": 0,
+    "profile": "quick",
+}
+LAUNCH = {"spec": SPEC, "title": "Bullseye Polytope on digits", "notes": "first try"}
+LAUNCHED = {
+    "id": 12,
+    "url": "/api/v1/experiments/12",
+    "title": "Bullseye Polytope on digits",
+    "created_at": _AT,
+}
+VICTIM = {
+    "victim": 0,
+    "title": "ConvNet-3, frozen",
+    "label": None,
+    "regime": "frozen",
+    "checkpoint": _CHECKPOINT,
+    "model": "convnet3",
+    "access": "white_box",
+    "success": _RATE,
+    "twin": _TWIN,
+    "excess": _EXCESS,
+    "clean_accuracy": 0.973,
+    "twin_clean_accuracy": 0.974,
+}
+SUMMARY = {
+    "id": 12,
+    "title": "Bullseye Polytope on digits",
+    "state": "done",
+    "attack": "bullseye_polytope",
+    "attack_title": "Bullseye Polytope",
+    "dataset": "digits_5_9",
+    "dataset_title": "Digits 5 to 9",
+    "profile": "quick",
+    "precision": "exact",
+    "study_id": None,
+    "trials_total": 20,
+    "trials_done": 20,
+    "victims": [VICTIM],
+    "created_at": _AT,
+    "started_at": _AT,
+    "finished_at": _AT,
+}
+JOB = {
+    "id": 31,
+    "kind": "trials",
+    "state": "done",
+    "attempt": 1,
+    "owner": None,
+    "progress": None,
+    "provenance": {"torch": "2.11.0", "device": "cpu", "threads": 2},
+    "error": None,
+    "started_at": _AT,
+    "finished_at": _AT,
+}
+DETAIL = SUMMARY | {
+    "spec": SPEC,
+    "spec_hash": _SHA,
+    "notes": "first try",
+    "error": None,
+    "cloned_from": None,
+    "answer": "Bullseye Polytope fools 17 of 20 white-box victims (85.0 % ± 8.0); their clean "
+    "twins, 1 of 20.",
+    "stages": [
+        {"name": "craft", "done": 20, "total": 20, "unit": "trials", "state": "done"},
+        {"name": "victims", "done": 20, "total": 20, "unit": "victims", "state": "done"},
+    ],
+    "jobs": [JOB],
+    "seconds": 68.4,
+}
+OUTCOME = {
+    "victim": 0,
+    "title": "ConvNet-3, frozen",
+    "access": "white_box",
+    "success": True,
+    "prediction": 0,
+    "prediction_name": "5",
+    "confidence": 0.934,
+    "margin": 3.21,
+    "clean_accuracy": 0.973,
+    "twin_success": False,
+    "twin_prediction": 2,
+    "twin_prediction_name": "7",
+    "twin_confidence": 0.012,
+    "twin_margin": -4.87,
+    "twin_clean_accuracy": 0.974,
+    "clean_images": 446,
+    "seconds": 1.2,
+    "outcome_hash": _SHA,
+}
+TRIAL = {
+    "id": 107,
+    "experiment_id": 12,
+    "number": 7,
+    "state": "done",
+    "target_class": 2,
+    "target_name": "7",
+    "target_index": 123,
+    "base_class": 0,
+    "base_name": "5",
+    "base_indices": [4, 18, 33, 57, 60],
+    "poison_set": _SHA,
+    "craft_hash": _SHA,
+    "craft_seconds": 2.93,
+    "linf_255": 32,
+    "mean_l2": 2.412,
+    "ssim": 0.902,
+    "final_loss": 0.173,
+    "outcomes": [OUTCOME],
+}
+POISON_SET = {
+    "sha256": _SHA,
+    "images": 5,
+    "size_bytes": 33_512,
+    "trial_ids": [107],
+    "created_at": _AT,
+}
+CHECKPOINT = {
+    "id": 1,
+    "name": _CHECKPOINT,
+    "state": "ready",
+    "model": "convnet3",
+    "model_title": "ConvNet-3",
+    "dataset": "digits_0_4",
+    "dataset_title": "Digits 0 to 4",
+    "spec": {"model": "convnet3", "dataset": "digits_0_4", "epochs": 15},
+    "sha256": _SHA,
+    "clean_accuracy": 0.982,
+    "clean_images": 450,
+    "card": {"name": _CHECKPOINT},
+    "seconds": 4.4,
+    "error": None,
+    "progress": None,
+    "created_at": _AT,
+}
+BOARD = {
+    "key": "5b0c1f0e7a2d4c91",
+    "title": "Digits 5 to 9, frozen",
+    "dataset": "digits_5_9",
+    "profile": "quick",
+    "precision": "exact",
+    "protocol": "5 poisons among 500 training images; setups drawn; normalised",
+    "answer": "Bullseye Polytope fools 17 of 20 white-box victims (85.0 % ± 8.0); their clean "
+    "twins, 1 of 20.",
+    "columns": [
+        {
+            "key": "white_box-0a1b2c3d4e5f",
+            "title": "White box",
+            "subtitle": "ConvNet-3, frozen",
+            "access": "white_box",
+            "regime": "frozen",
+        }
+    ],
+    "rows": [
+        {
+            "attack": "bullseye_polytope",
+            "title": "Bullseye Polytope",
+            "short": "BP",
+            "color": "#0072B2",
+            "marker": "diamond",
+            "budget": "eps 32/255",
+            "knobs": {"eps_255": 32, "steps": 200},
+            "linf_255": 32,
+            "cells": [
+                {
+                    "success": _RATE,
+                    "twin": _TWIN,
+                    "excess": _EXCESS,
+                    "clean_accuracy": 0.973,
+                    "twin_clean_accuracy": 0.974,
+                    "experiment_ids": [12],
+                }
+            ],
+            "craft_seconds": 2.93,
+        }
+    ],
+}
+STUDY = {
+    "id": 1,
+    "name": "demonstration",
+    "title": "Demonstration on digits",
+    "profile": "quick",
+    "state": "done",
+    "experiments": [SUMMARY],
+    "created_at": _AT,
+}
+STUDY_LAUNCHED = {
+    "id": 1,
+    "url": "/api/v1/studies/1",
+    "title": "Demonstration on digits",
+    "created_at": _AT,
+}
+CHECKPOINT_LAUNCHED = {
+    "id": 1,
+    "url": f"/api/v1/checkpoints/{_CHECKPOINT}",
+    "title": _CHECKPOINT,
+    "created_at": _AT,
+}
+WORKER = {
+    "id": "bench:4711:ab12",
+    "host": "bench",
+    "device": "cpu",
+    "started_at": _AT,
+    "seen_at": _AT,
+    "is_alive": True,
+    "job_id": 31,
+}
+QUEUE = {"queued": 2, "running": 1, "oldest_queued_s": 3.5}
+LOG = {"id": 1, "at": _AT, "level": "info", "message": "20 trials, 200 steps each"}
+ESTIMATE = {
+    "seconds": 80.0,
+    "craft_seconds": 54.9,
+    "victim_seconds": 10.1,
+    "pretrain_seconds": 15.0,
+    "basis": "measured on 40 trials here",
+    "batches": 1,
+    "memory_mib": 637.0,
+}
+ENTRY = {
+    "name": "bullseye_polytope",
+    "title": "Bullseye Polytope",
+    "about": {"paper": "Aghakhani et al., EuroS&P 2021", "budget": "linf"},
+    "knobs": {"properties": {"eps_255": {"type": "number", "default": 8}}},
+}
+PROBLEM = {
+    "type": "about:blank",
+    "title": "The input is not valid",
+    "status": 422,
+    "detail": "spec.attack.eps_255: -3 is out of range: it must be above 0.0",
+    "errors": [
+        {
+            "field": "spec.attack.eps_255",
+            "message": "-3 is out of range: it must be above 0.0",
+            "remedy": "it must be above 0.0",
+        }
+    ],
+}
+
+
+def page(item: Any) -> dict[str, Any]:
+    return {"items": [item], "next": None}
+
+
+def ok(example: Any, status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of an operation that answers like this."""
+    return {status: {"content": {"application/json": {"example": example}}}}
