@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     setups_dir: Path | None = Field(
         None, description="Folder of the benchmark's setup lists; empty: <data_dir>/setups."
     )
+    demonstration: bool = Field(
+        True, description="Launch the demonstration study on an empty embedded database."
+    )
     secure_cookies: bool = Field(False, description="Set the login cookie for https only.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
