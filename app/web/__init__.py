@@ -9,6 +9,7 @@ from app.web import (
     checkpoints,
     experiments,
     home,
+    images,
     leaderboard,
     new,
     studies,
@@ -20,6 +21,7 @@ from app.web.render import mount_static
 router = APIRouter(include_in_schema=False)
 for _module in (
     home,
+    images,
     leaderboard,
     new,  # before experiments: /experiments/new is not an id
     experiments,
@@ -30,6 +32,7 @@ for _module in (
     attacks,
     workers,
     about,
+    images,
 ):
     router.include_router(_module.router)
 

@@ -15,6 +15,7 @@ router = APIRouter()
 ZOOMS = (2, 3, 4, 6)
 OPEN = ("queued", "running", "waiting")
 MAX_COLUMNS = 200
+POISON_PX, TARGET_PX = 128, 192  # about as large as drawn, in whole multiples of the image
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Gallery:
     target: str
     columns: list[Column]
     factor: int
+    zoom: int
     side: int
     large: int
     hidden: int
@@ -47,18 +49,19 @@ def show(
     now: Clock,
     experiment_id: int,
     number: int,
-    zoom: int = Query(3, ge=1, le=8),
+    zoom: int | None = Query(None, ge=1, le=8),
 ) -> Response:
     item = experiments.get(session, experiment_id, now)
     trial = trials.get(session, experiment_id, number)
+    shown = gallery(store, trial, zoom)
     return page(
         request,
         "trials/detail.html",
         item=item,
         trial=trial,
         answer=answer(trial),
-        gallery=gallery(store, trial, zoom),
-        zoom=zoom,
+        gallery=shown,
+        zoom=shown.zoom if shown else None,
         zooms=ZOOMS,
         before=number - 1 if number > 0 else None,
         after=number + 1 if number + 1 < item.trials_total else None,
@@ -88,30 +91,32 @@ def _sentence(trial: TrialView, outcome: OutcomeView) -> str:
     )
 
 
-def gallery(store: Store, trial: TrialView, zoom: int) -> Gallery | None:
+def gallery(store: Store, trial: TrialView, zoom: int | None) -> Gallery | None:
     """Where the pictures of a trial are; None where its poison set is not on this server."""
     if trial.poison_set is None:
         return None
     try:
-        shape = images.shape_of(store, trial.poison_set)
+        pictures = images.find(store, trial.poison_set)
     except NotStored:
         return None
+    zoom = zoom or max(1, POISON_PX // pictures.size)
     root = f"/poison-sets/{trial.poison_set}"
     indices = trial.base_indices or []
     columns = [
         Column(
             index=indices[j] if j < len(indices) else j,
-            base=f"{root}/base/{j}.png" if shape.has_bases else None,
+            base=f"{root}/base/{j}.png" if pictures.bases is not None else None,
             poison=f"{root}/poison/{j}.png",
-            difference=f"{root}/difference/{j}.png" if shape.has_bases else None,
+            difference=f"{root}/difference/{j}.png" if pictures.bases is not None else None,
         )
-        for j in range(min(shape.poisons, MAX_COLUMNS))
+        for j in range(min(len(pictures.poisons), MAX_COLUMNS))
     ]
     return Gallery(
         target=f"{root}/target/0.png",
         columns=columns,
-        factor=shape.factor,
-        side=shape.size * zoom,
-        large=shape.size * max(1, 192 // shape.size),
-        hidden=shape.poisons - len(columns),
+        factor=pictures.factor,
+        zoom=zoom,
+        side=pictures.size * zoom,
+        large=pictures.size * max(1, TARGET_PX // pictures.size),
+        hidden=len(pictures.poisons) - len(columns),
     )

@@ -1,0 +1,101 @@
+"""Pictures of poison sets, as PNG of the stored pixels: nothing is scaled, tinted or smoothed.
+
+A poison set is named by the hash of its content, so a picture of it never changes.
+"""
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from fastapi import APIRouter, Response
+from numpy.typing import NDArray
+from PIL import Image
+from starlette.responses import FileResponse
+
+from app.errors import NotFound
+from app.storage import NotStored, Store
+from app.web.doors import StoreOf
+from poisoning import poison_set
+
+router = APIRouter()
+Kind = Literal["base", "poison", "difference", "target"]
+Pixels = NDArray[np.uint8]
+FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+GREY = 128
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The images of one poison set, uint8 [J, C, H, W]; ``bases`` may be missing."""
+
+    poisons: Pixels
+    bases: Pixels | None
+    targets: Pixels
+
+    @property
+    def size(self) -> int:
+        return int(self.poisons.shape[-1])
+
+    @property
+    def factor(self) -> int:
+        """What differences are multiplied with: the largest just fills the range around grey."""
+        if self.bases is None:
+            return 1
+        largest = int(np.abs(self.poisons.astype(np.int16) - self.bases).max(initial=0))
+        return max(1, (GREY - 1) // largest) if largest else 1
+
+
+def find(store: Store, sha256: str) -> Pictures:
+    """The images of a poison set; NotStored where it is not on this server."""
+    return _load(store.path("poison_sets", sha256))
+
+
+@lru_cache(maxsize=32)
+def _load(path: Path) -> Pictures:
+    stored = poison_set.load(path)
+    targets = stored.target if stored.target.ndim == 4 else stored.target[None]
+    return Pictures(stored.poisons, stored.bases, targets)
+
+
+@router.get("/poison-sets/{sha256}/{kind}/{index}.png")
+def picture(store: StoreOf, sha256: str, kind: Kind, index: int) -> Response:
+    try:
+        pixels = _pixels(find(store, sha256), kind, index)
+    except (NotStored, IndexError):
+        raise NotFound("there is no such image") from None
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))).save(buffer, "PNG")
+    return Response(buffer.getvalue(), media_type="image/png", headers=FOR_EVER)
+
+
+@router.get("/poison-sets/{sha256}.safetensors")
+def download(store: StoreOf, sha256: str) -> Response:
+    try:
+        path = store.path("poison_sets", sha256)
+    except NotStored:
+        raise NotFound("there is no such poison set on this server") from None
+    return FileResponse(
+        path,
+        media_type="application/octet-stream",
+        filename=f"poison-set-{sha256[:12]}.safetensors",
+        headers=FOR_EVER,
+    )
+
+
+def _pixels(pictures: Pictures, kind: Kind, index: int) -> Pixels:
+    """One image, uint8 [C, H, W]; IndexError where there is none."""
+    if index < 0:
+        raise IndexError(index)
+    if kind == "target":
+        return pictures.targets[index]
+    if kind == "poison":
+        return pictures.poisons[index]
+    if pictures.bases is None:
+        raise IndexError(index)
+    if kind == "base":
+        return pictures.bases[index]
+    change = pictures.poisons[index].astype(np.int16) - pictures.bases[index]
+    return np.clip(GREY + pictures.factor * change, 0, 255).astype(np.uint8)
