@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from poisoning import params
+from poisoning import class_names, params
 
 Budget = Literal["none", "linf", "linf_outside_trigger", "unbounded"]
 
@@ -220,21 +220,7 @@ _register(
     Dataset(
         name="cifar100",
         title="CIFAR-100",
-        classes=(
-            "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle",
-            "bicycle", "bottle", "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can",
-            "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud",
-            "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant",
-            "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard",
-            "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree",
-            "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
-            "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate",
-            "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket",
-            "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake",
-            "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
-            "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle",
-            "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
-        ),
+        classes=class_names.CIFAR100,
         image_size=32,
         train_images=50_000,
         test_images=10_000,
@@ -247,6 +233,35 @@ _register(
         download="poisoning.data.cifar:download_cifar100",
     ),
 )  # fmt: skip
+
+_TINY = tuple(class_names.TINY_IMAGENET.values())
+for _name, _title, _classes in (
+    ("tinyimagenet", "Tiny ImageNet", _TINY),
+    ("tinyimagenet_first_half", "Tiny ImageNet, classes 0 to 99", _TINY[:100]),
+    ("tinyimagenet_last_half", "Tiny ImageNet, classes 100 to 199", _TINY[100:]),
+    (
+        "tinyimagenet_subset",
+        "Tiny ImageNet, seven classes (plumbing checks only)",
+        tuple(_TINY[place] for place in class_names.TINY_IMAGENET_SUBSET),
+    ),
+):
+    _register(
+        DATASETS,
+        Dataset(
+            name=_name,
+            title=_title,
+            classes=_classes,
+            image_size=64,
+            train_images=500 * len(_classes),
+            test_images=50 * len(_classes),
+            mean=(0.4802, 0.4481, 0.3975),
+            std=(0.2302, 0.2265, 0.2262),
+            load=f"poisoning.data.tinyimagenet:load_{_name}",
+            licence="research use; see the home page",
+            url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+            folder="tiny-imagenet-200",
+        ),
+    )
 
 _HE = "He et al., CVPR 2016"
 _OWN = "not a published model; for machines without a GPU"
