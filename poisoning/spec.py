@@ -16,12 +16,12 @@ from poisoning.params import AttackParams, CheckpointName, Knobs, VictimSpec
 Profile = Literal["smoke", "quick", "paper"]
 Precision = Literal["exact", "fast"]
 Access = Literal["white_box", "grey_box", "black_box"]
-BENCHMARK_SETUPS = (
-    "cifar10_transfer_learning",
-    "cifar10_from_scratch",
-    "tinyimagenet_transfer_learning",
-    "tinyimagenet_from_scratch",
-)
+BENCHMARK_SETUPS = {  # the benchmark's lists, and the data set each counts its images in
+    "cifar10_transfer_learning": "cifar10",
+    "cifar10_from_scratch": "cifar10",
+    "tinyimagenet_transfer_learning": "tinyimagenet_last_half",
+    "tinyimagenet_from_scratch": "tinyimagenet",
+}
 
 
 class DataSpec(Knobs):
@@ -155,8 +155,9 @@ def check_fit(spec: ExperimentSpec) -> None:
         raise FieldError(
             "data.setups", f"there is no list named {spec.data.setups!r}; known: {known}"
         )
-    if spec.data.setups.startswith("cifar10") and spec.data.dataset != "cifar10":
-        raise FieldError("data.setups", f"{spec.data.setups} belongs to cifar10")
+    belongs_to = BENCHMARK_SETUPS.get(spec.data.setups, spec.data.dataset)
+    if spec.data.dataset != belongs_to:
+        raise FieldError("data.setups", f"{spec.data.setups} belongs to {belongs_to}")
     if spec.data.setups != "drawn" and spec.trials > 100:
         raise FieldError("trials", "the benchmark's lists have 100 setups; ask for 100 or fewer")
     for field in ("target_class", "base_class"):
