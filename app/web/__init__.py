@@ -12,6 +12,7 @@ from app.web import (
     images,
     leaderboard,
     new,
+    reference,
     studies,
     trials,
     workers,
@@ -33,6 +34,7 @@ for _module in (
     workers,
     about,
     images,
+    reference,
 ):
     router.include_router(_module.router)
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.responses import FileResponse
 
+from app.api.doors import StoreOf
 from app.errors import NotFound
 from app.storage import NotStored, Store
-from app.web.doors import StoreOf
 from poisoning import poison_set
 
 router = APIRouter()

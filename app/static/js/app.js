@@ -45,6 +45,21 @@
     offerCopies(document);
   });
 
+  // the server says that something changed; the page fetches what did
+  const follow = (block) => {
+    const source = new EventSource(block.dataset.live);
+    const refresh = () => htmx.trigger(`#${block.id}`, "changed");
+    source.addEventListener("changed", refresh);
+    source.addEventListener("ended", () => {
+      source.close();
+      refresh();
+    });
+    addEventListener("pagehide", () => source.close());
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const block of document.querySelectorAll("[data-live]")) follow(block);
+  });
+
   // a preset fills the form at once; without JavaScript its button does
   document.addEventListener("change", (event) => {
     if (event.target.id === "preset") event.target.form.requestSubmit();

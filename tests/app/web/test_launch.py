@@ -1,0 +1,276 @@
+"""The launch form: generated, switched, refused beside the field, sent once."""
+
+import re
+from html import escape
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.models import Checkpoint, Experiment
+from app.web import forms
+from app.web.launch import LaunchForm, settle
+from poisoning import catalog, params
+from poisoning.params import Recipe
+from poisoning.spec import DataSpec, ExperimentSpec
+from tests.app import rows
+
+GOOD = {
+    "idempotency_key": "0123456789abcdef",
+    "attack.name": "bullseye_polytope",
+    "attack.eps_255": "16",
+    "attack.steps": "50",
+    "surrogates": rows.WHITE,
+    "victims.0.checkpoint": rows.WHITE,
+    "data.dataset": "digits_5_9",
+    "data.train_size": "500",
+    "data.poisons": "5",
+    "trials": "4",
+    "profile": "smoke",
+    "title": "four trials",
+}
+
+
+def error_beside(text: str, field: str) -> str:
+    """What stands beside a field, or ''."""
+    found = re.search(rf'<p class="error" id="{re.escape(field)}-error">([^<]*)</p>', text)
+    return found[1] if found else ""
+
+
+def count(app: FastAPI, noun: type = Experiment) -> int:
+    with app.state.database.read() as session:
+        return session.query(noun).count()
+
+
+@pytest.mark.parametrize("name", catalog.ATTACKS)
+def test_every_knob_of_every_attack_has_an_input_with_its_default(
+    full: TestClient, name: str
+) -> None:
+    text = full.get("/experiments/new", params={"attack.name": name}).text
+    model = catalog.attack(name).params
+    for knob, info in model.model_fields.items():
+        if knob == "name":
+            continue
+        default = forms.typed(info.default)
+        assert re.search(rf'name="attack.{knob}" value="{re.escape(default)}"', text), knob
+        assert escape(info.description or info.title or "").replace("&#x27;", "&#39;") in text
+
+
+def test_the_form_covers_the_whole_spec(full: TestClient) -> None:
+    text = full.get("/experiments/new").text
+    names = set(re.findall(r'name="([^"]+)"', text))
+    wanted = {f"data.{name}" for name in DataSpec.model_fields}
+    wanted |= {f"victims.0.recipe.{name}" for name in Recipe.model_fields}
+    wanted |= set(ExperimentSpec.model_fields) - {"attack", "victims", "data"}
+    assert wanted <= names
+
+
+def test_a_form_makes_exactly_the_spec_it_was_filled_from() -> None:
+    spec = rows.spec(params.FeatureCollision(eps_255=12.5, watermark=0.25), trials=7, seed=3)
+    flat = forms.flatten(spec.model_dump(mode="json"))
+    form = LaunchForm(flat, [(rows.WHITE, ""), (rows.BLACK, "")], frozenset())
+    assert form.validate() == spec
+    assert form.errors == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "says"),
+    [
+        ("attack.eps_255", "-3", "above 0"),
+        ("attack.eps_255", "many", "number"),
+        ("attack.steps", "0", "at least 1"),
+        ("trials", "0", "at least 1"),
+        ("data.poisons", "400", "do not fit"),
+        ("data.train_size", "99999", "training images"),
+        ("seed", "-1", "at least 0"),
+        ("victims.0.recipe.epochs", "0", "at least 1"),
+        ("victims.0.checkpoint", "unheard-of", "no checkpoint named"),
+        ("data.dataset", "cifar10", "are not in"),
+        ("attack.name", "bulseye_polytope", "did you mean bullseye_polytope"),
+    ],
+)
+def test_a_bad_value_is_refused_beside_its_field_and_kept(
+    app: FastAPI,
+    full: TestClient,
+    field: str,
+    typed: str,
+    says: str,
+) -> None:
+    before = count(app)
+    answer = full.post("/experiments", data=GOOD | {field: typed})
+    assert answer.status_code == 422
+    assert says in error_beside(answer.text, field.replace(".", "-"))
+    assert f'value="{typed}"' in answer.text
+    assert 'value="four trials"' in answer.text
+    assert count(app) == before
+
+
+def test_a_base_class_equal_to_the_target_class_is_refused(full: TestClient) -> None:
+    same = {"data.target_class": "7", "data.base_class": "7"}
+    answer = full.post("/experiments", data=GOOD | same)
+    assert answer.status_code == 422
+    assert "target class" in error_beside(answer.text, "data-base_class")
+
+
+def test_an_attack_without_a_surrogate_is_refused(full: TestClient) -> None:
+    answer = full.post("/experiments", data=GOOD | {"surrogates": ""})
+    assert answer.status_code == 422 and "name at least one" in answer.text
+
+
+def test_a_title_too_long_is_refused_and_kept(app: FastAPI, full: TestClient) -> None:
+    before = count(app)
+    answer = full.post("/experiments", data=GOOD | {"title": "x" * 10_000})
+    assert answer.status_code == 422 and "x" * 10_000 in answer.text
+    assert "200" in error_beside(answer.text, "title")
+    assert count(app) == before
+
+
+def test_a_form_sent_twice_makes_one_experiment(app: FastAPI, full: TestClient) -> None:
+    before = count(app)
+    answers = [full.post("/experiments", data=GOOD, follow_redirects=False) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert answers[0].headers["location"] == answers[1].headers["location"]
+    assert count(app) == before + 1
+    page = full.get(answers[0].headers["location"]).text
+    assert "four trials" in page and "16/255" in page
+
+
+def test_a_checkpoint_that_is_only_a_recipe_is_queued_with_the_experiment(
+    app: FastAPI, empty: TestClient
+) -> None:
+    answer = empty.post("/experiments", data=GOOD, follow_redirects=False)
+    assert answer.status_code == 303
+    assert count(app, Checkpoint) == 1
+    assert "waits for" in empty.get(answer.headers["location"]).text
+
+
+def test_switching_the_attack_keeps_the_budget_and_takes_the_new_defaults(
+    full: TestClient,
+) -> None:
+    sent = GOOD | {"attack.shown": "bullseye_polytope", "attack.name": "feature_collision"}
+    text = full.get("/experiments/new", params=sent).text
+    assert 'name="attack.eps_255" value="16"' in text
+    assert 'name="attack.steps" value="120"' in text
+    assert 'name="trials" value="4"' in text
+
+
+def test_switching_the_data_set_takes_its_counts(full: TestClient) -> None:
+    sent = GOOD | {"data.shown": "digits_5_9", "data.dataset": "cifar10"}
+    text = full.get("/experiments/new", params=sent).text
+    assert 'name="data.train_size" value="2500"' in text
+    assert 'name="data.poisons" value="25"' in text
+    assert '<option value="airplane">' in text
+
+
+def test_victims_are_added_and_removed_without_losing_what_was_typed() -> None:
+    values = {name: [typed] for name, typed in GOOD.items()} | {
+        "victims.0.recipe.epochs": ["7"],
+        "victims.0.label": ["first"],
+    }
+    two = settle(values | {"do": ["add-victim"]})
+    assert two["victims.1.recipe.epochs"] == ["7"] and two["victims.1.label"] == [""]
+    one = settle(two | {"do": ["remove-victim-0"]})
+    assert one["victims.0.label"] == [""] and "victims.1.label" not in one
+    assert settle(one | {"do": ["remove-victim-0"]})["victims.0.recipe.epochs"] == ["7"]
+
+
+def test_an_estimate_is_shown_before_anything_is_launched(app: FastAPI, full: TestClient) -> None:
+    before = count(app)
+    text = full.get("/experiments/new", params=GOOD | {"do": "estimate"}).text
+    assert "about" in text and "Basis" in text and "MiB" in text
+    assert "api/v1/experiments" in text
+    assert count(app) == before
+
+
+def test_an_estimate_of_what_cannot_run_says_why(full: TestClient) -> None:
+    sent = GOOD | {"do": "estimate", "trials": "0"}
+    text = full.get("/experiments/new", params=sent).text
+    assert "at least 1" in error_beside(text, "trials")
+
+
+def test_a_live_estimate_is_a_fragment_with_the_form_untouched(full: TestClient) -> None:
+    headers = {"HX-Request": "true", "HX-Target": "bill"}
+    text = full.get("/experiments/new", params=GOOD | {"trials": "0"}, headers=headers).text
+    assert text.strip().startswith('<div id="bill"')
+    assert "at least 1" in text and "<form" not in text
+
+
+def test_a_passed_on_address_gets_a_key_of_its_own(full: TestClient) -> None:
+    text = full.get("/experiments/new", params=GOOD).text
+    assert GOOD["idempotency_key"] not in text
+    key = re.search(r'name="idempotency_key" value="([0-9a-f]{32})"', text)
+    assert key
+
+
+def test_a_clone_is_filled_with_the_originals_spec(app: FastAPI, full: TestClient) -> None:
+    text = full.get("/experiments/new?clone=2").text
+    assert 'name="attack.steps" value="200"' in text
+    assert re.search(rf'name="surrogates" value="{rows.WHITE}" checked', text)
+    assert 'name="victims.1.checkpoint"' in text and 'value="transfer"' in text
+    answer = full.post("/experiments", data=GOOD | {"cloned_from": "2"}, follow_redirects=False)
+    made = full.get(answer.headers["location"]).text
+    assert 'clone of <a href="/experiments/2">' in made
+
+
+def test_a_preset_fills_the_form(full: TestClient) -> None:
+    text = full.get("/experiments/new").text
+    address = re.search(r'<option value="(\w+:\w+:\d+)"', text)
+    assert address
+    filled = full.get("/experiments/new", params={"preset": address[1]})
+    assert filled.status_code == 200
+    assert f'<option value="{address[1]}" selected>' in filled.text
+
+
+# --- the form that trains a checkpoint -----------------------------------------------------------
+
+
+def test_a_checkpoint_is_trained_by_recipe_or_by_a_spec_of_ones_own(
+    app: FastAPI, empty: TestClient
+) -> None:
+    sent = {"name": "mine", "spec.model": "convnet3", "spec.dataset": "digits_0_4"}
+    answer = empty.post("/checkpoints", data=sent | {"spec.epochs": "2"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/checkpoints/mine")
+    assert "is being trained" in empty.get("/checkpoints/mine").text
+    text = empty.get("/checkpoints?recipe=convnet3-digits_0_4-s0").text
+    assert 'name="spec.epochs" value="15"' in text
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "says"),
+    [
+        ("spec.epochs", "0", "at least 1"),
+        ("spec.model", "resnet81", "no model named"),
+        ("name", "Not A Name", "pattern"),
+        ("name", "", "pattern"),
+    ],
+)
+def test_a_bad_recipe_is_refused_beside_its_field(
+    app: FastAPI,
+    empty: TestClient,
+    field: str,
+    typed: str,
+    says: str,
+) -> None:
+    sent = {"name": "mine", "spec.model": "convnet3", "spec.dataset": "digits_0_4"}
+    answer = empty.post("/checkpoints", data=sent | {field: typed})
+    assert answer.status_code == 422
+    assert says in error_beside(answer.text, field.replace(".", "-"))
+    assert count(app, Checkpoint) == 0
+
+
+# --- studies -------------------------------------------------------------------------------------
+
+
+def test_a_study_sent_twice_is_launched_once(app: FastAPI, empty: TestClient) -> None:
+    sent = {"name": "demonstration", "profile": "smoke", "idempotency_key": "k" * 32}
+    answers = [empty.post("/studies", data=sent, follow_redirects=False) for _ in range(2)]
+    assert [a.headers["location"] for a in answers] == ["/studies/1", "/studies/1"]
+    assert empty.get("/studies/1").status_code == 200
+    assert count(app) > 0
+
+
+def test_an_unknown_study_or_profile_is_refused(app: FastAPI, empty: TestClient) -> None:
+    assert empty.post("/studies", data={"name": "demo", "profile": "smoke"}).status_code == 422
+    sent = {"name": "demonstration", "profile": "huge"}
+    assert empty.post("/studies", data=sent).status_code == 422
+    assert count(app) == 0
