@@ -79,6 +79,7 @@ class Model:
     feature_dim: int
     paper: str
     forward_mflop: float  # 2*MAC per image of the size it is for; for cost estimates
+    image_size: int | None = None  # the only size it takes; None: any multiple of 32
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -280,6 +281,7 @@ _register(
         512,
         "Simonyan and Zisserman, ICLR 2015",
         306,
+        image_size=32,
     ),
     Model(
         "mobilenet_v2",
@@ -304,6 +306,7 @@ _register(
         4096,
         "Saha et al., AAAI 2020",
         86,
+        image_size=32,
     ),
     Model(
         "resnet32_clbd",
@@ -320,6 +323,7 @@ _register(
         512,
         "Simonyan and Zisserman, ICLR 2015",
         2506,
+        image_size=64,
     ),
     Model(
         "resnet34_tiny",

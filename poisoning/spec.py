@@ -111,8 +111,14 @@ class PretrainSpec(Knobs):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        _known("model", catalog.model, self.model)
-        _known("dataset", catalog.dataset, self.dataset)
+        model = _known("model", catalog.model, self.model)
+        dataset = _known("dataset", catalog.dataset, self.dataset)
+        if model.image_size not in (None, dataset.image_size):
+            raise FieldError(
+                "model",
+                f"{model.title} takes images of {model.image_size} pixels; {dataset.title} has "
+                f"{dataset.image_size}",
+            )
         return self
 
 
@@ -168,9 +174,7 @@ def check_fit(spec: ExperimentSpec) -> None:
                 f"{data.title} has no class {name!r}; known: {', '.join(data.classes)}",
             )
         if name is not None and spec.data.setups != "drawn":
-            raise FieldError(
-                f"data.{field}", "the benchmark's list fixes it; leave it empty"
-            )
+            raise FieldError(f"data.{field}", "the benchmark's list fixes it; leave it empty")
     if spec.data.base_class is not None and spec.data.base_class == spec.data.target_class:
         raise FieldError(
             "data.base_class", "is the target class; the attacker must want another class"

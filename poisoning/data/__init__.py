@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from poisoning import catalog
+from poisoning.spec import BENCHMARK_SETUPS
 
 DATA_FIELD = "data.dataset"
 
@@ -73,16 +74,26 @@ def _load(name: str, data_dir: str) -> LoadedDataset:
 
 
 def download(name: str, data_dir: str | Path) -> None:
-    """Fetch the published files of the data set ``name`` into ``data_dir``, if it needs any.
+    """Fetch what is published under ``name`` into ``data_dir``: a data set's files, if it has
+    any, or one of the benchmark's lists of setups.
 
-    Raises UnknownName, or DataMissing where it can only be had by hand.
+    Raises UnknownName, or DataMissing where it cannot be fetched.
     """
+    folder = Path(data_dir).expanduser()
+    if name in BENCHMARK_SETUPS:
+        from poisoning.data import setups
+
+        setups.download(name, folder)
+        return
     row = catalog.dataset(name)
     if row.folder is None:
         return
     if row.download is None:
         raise DataMissing(
-            f"{row.title} has no download", f"unpack {row.url} as {Path(data_dir) / row.folder}"
+            f"{row.title} has no download", f"unpack {row.url} as {folder / row.folder}"
         )
-    Path(data_dir).mkdir(parents=True, exist_ok=True)
-    catalog.resolve(row.download)(Path(data_dir))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        catalog.resolve(row.download)(folder)
+    except (OSError, RuntimeError) as error:
+        raise DataMissing(f"{row.title} cannot be fetched ({error})", f"see {row.url}") from error

@@ -1,6 +1,8 @@
 """Setups: who is attacked with what. Drawn by seed, or from one of the benchmark's four lists."""
 
+import hashlib
 import json
+import urllib.request
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,16 @@ from poisoning.spec import DataSpec, FieldError, seed_for
 
 FOLDER = "setups"  # below the data folder
 FIELD = "data.setups"
+SOURCE = "https://raw.githubusercontent.com/aks2203/poisoning-benchmark/master/poison_setups"
+SHA256 = {  # of the benchmark's pickles
+    "cifar10_transfer_learning": "2510d189785725e36aef0f36ad020cebcecebe18af2f7450a72d6f773a662485",
+    "cifar10_from_scratch": "cd763e45a9dc6619f9f7d0f48613ef9c39b7ef98ce0e28cdf31da69cb30429df",
+    "tinyimagenet_transfer_learning": (
+        "ec46cd09c243ac6a16e93b046a3010f8770ce4a62b6ff324c94dd7b3f5fef93c"
+    ),
+    "tinyimagenet_from_scratch": "b09af8540f622e1208c634096aab69a2058a42370815325a72908ba1d76455ab",
+}
+LARGEST_LIST = 2**20  # bytes
 SETUPS: TypeAdapter[list[Setup]] = TypeAdapter(list[Setup])
 
 
@@ -149,3 +161,24 @@ def parse_pickle(content: bytes) -> list[Setup]:
 
 def to_json(listed: list[Setup]) -> str:
     return json.dumps([entry.model_dump(mode="json") for entry in listed]) + "\n"
+
+
+def download(name: str, data_dir: Path) -> None:
+    """Fetch a benchmark's list into the data folder, as JSON; DataMissing where that fails."""
+    target = data_dir / FOLDER / f"{name}.json"
+    if target.is_file():
+        return
+    address = f"{SOURCE}/{name}.pickle"
+    try:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            content = answer.read(LARGEST_LIST)
+    except OSError as error:
+        raise DataMissing(
+            f"{address} cannot be fetched ({error})", f"copy it into {target.parent}", FIELD
+        ) from None
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise DataCorrupt(f"{address} is not the published list", "try again later", FIELD)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part")
+    partial.write_text(to_json(parse_pickle(content)), encoding="utf-8")
+    partial.replace(target)

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from poisoning import catalog
 from poisoning.models import build, mobilenet, resnet
+from poisoning.spec import PretrainSpec
 
 # parameters at a number of classes, as published or counted in the papers' code
 COUNTS = {
@@ -124,3 +125,15 @@ def test_inverted_residuals_have_a_shortcut_at_stride_one_only():
 def test_an_unknown_architecture_gets_a_suggestion():
     with pytest.raises(catalog.UnknownName, match="did you mean resnet18"):
         build("resnet-18", 10)
+
+
+@pytest.mark.parametrize("name", catalog.MODELS)
+@pytest.mark.parametrize("size", [32, 64])
+def test_an_architecture_takes_the_sizes_it_says(name, size):
+    x = torch.rand(2, 3, size, size)
+    if catalog.model(name).image_size in (None, size):
+        assert build(name, 5, size, seed=0).eval()(x).shape == (2, 5)
+    else:
+        dataset = "cifar10" if size == 32 else "tinyimagenet"
+        with pytest.raises(ValueError, match="takes images of"):
+            PretrainSpec(model=name, dataset=dataset)

@@ -3,12 +3,15 @@
 import json
 import os
 import pickle
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
 
-from poisoning import inert_pickle
+from poisoning import data, inert_pickle
 from poisoning.data import DataCorrupt, DataMissing, setups
 from poisoning.events import Setup
 from poisoning.spec import BENCHMARK_SETUPS, DataSpec, FieldError
@@ -127,6 +130,40 @@ def test_what_is_no_list_is_corrupt(content, digits, tmp_path):
         with pytest.raises(DataCorrupt, match="is not a list of setups"):
             setups.setup(CIFAR, digits, 0, 0, tmp_path)
         path.unlink()
+
+
+@pytest.fixture
+def published(shared, monkeypatch):
+    """The benchmark's repository, standing in for itself on this machine."""
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *args: None)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(shared / "setups"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(setups, "SOURCE", f"http://127.0.0.1:{server.server_port}")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", BENCHMARK_SETUPS)
+def test_a_list_can_be_fetched(name, published, shared, tmp_path):
+    data.download(name, tmp_path)
+    expected = setups.parse_json((shared / "setups" / f"{name}.json").read_bytes())
+    assert setups.read_list(name, tmp_path) == expected
+    assert [p.name for p in (tmp_path / "setups").iterdir()] == [f"{name}.json"]
+
+
+def test_another_list_than_the_published_one_is_refused(published, tmp_path, monkeypatch):
+    monkeypatch.setitem(setups.SHA256, CIFAR.setups, "0" * 64)
+    with pytest.raises(DataCorrupt, match="not the published list"):
+        data.download(CIFAR.setups, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_network_says_where_to_put_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(setups, "SOURCE", "http://127.0.0.1:1")
+    with pytest.raises(DataMissing, match=r"cannot be fetched.*copy it into"):
+        data.download(CIFAR.setups, tmp_path)
 
 
 # --- pickles are read, not executed -----------------------------------------------------------
