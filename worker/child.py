@@ -113,7 +113,7 @@ class Child:
                 return
 
     def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # nobody is there any more
             os.killpg(self.pid, number)
 
     def _read_events(self, stdout: IO[bytes]) -> None:
@@ -130,10 +130,8 @@ class Child:
                 self._stderr.append(line.decode(errors="replace").rstrip())
 
     def _reap(self, readers: list[threading.Thread]) -> None:
-        # Not reaped yet, its number cannot have passed to another group: kill what it left behind.
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        self._signal(signal.SIGKILL)
         returncode = self._process.wait()
+        self._signal(signal.SIGKILL)  # what it may have left behind in its group
         self._gone.set()
         if self._process.stdin:
             self._process.stdin.close()

@@ -1,0 +1,281 @@
+"""The processes of one machine: ``serve`` (server, and its worker when embedded) and ``worker``.
+
+The server runs in this process, the Celery worker in a second one, started by command line,
+because the server must not import what the worker needs. The worker holds the other end of a pipe:
+when this process dies, however it dies, the worker stops by itself.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import auth, db, queue
+from app.main import create_app
+from app.models import now
+from app.queries import experiments
+from app.services import studies, workers
+from app.settings import Settings
+
+WORKER_APP = "worker.app"
+STOP_S = 8.0  # a worker that was told to stop may take so long to hand its job back
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
+GOOD_LIFE_S = 60.0  # a worker that lived so long did not die of how it was started
+
+log = structlog.get_logger(__name__)
+Announce = Callable[[str], None]
+
+
+class CannotStart(RuntimeError):
+    """Something is in the way; the message says what, and what to do about it."""
+
+
+def serve(settings: Settings, announce: Announce = print) -> int:
+    """Serve until a signal says stop; the exit status. Raises CannotStart."""
+    with _only_one(settings), _listening(settings) as listener:
+        _prepare(settings)
+        server, keeper = _Server(settings, announce), Keeper(settings)
+
+        def stop() -> None:  # both at once: neither waits for the other
+            server.stop()
+            keeper.ask_to_stop()
+
+        with _signals(stop):
+            if settings.is_embedded:
+                keeper.start()
+            try:
+                server.run(sockets=[listener])
+            finally:
+                keeper.stop()
+    return 0 if server.started else 1
+
+
+def worker(settings: Settings) -> int:
+    """Run one worker until a signal says stop, starting it again when it dies."""
+    with _database(settings) as database:
+        try:
+            db.check_version(database)
+        except db.WrongSchema as error:
+            raise CannotStart(str(error)) from None
+    keeper = Keeper(settings)
+    with _signals(keeper.ask_to_stop):
+        keeper.start()
+        keeper.join()
+    return 0
+
+
+# --- before the start -------------------------------------------------------------------------
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[None]:
+    """The lock of an embedded home: its database and broker belong to one supervisor."""
+    if not settings.is_embedded:
+        yield
+        return
+    with open(settings.root / "serve.lock", "a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise CannotStart(
+                f"process {file.read().strip() or '?'} already serves {settings.root}; stop it, "
+                "or choose another folder with DOSIMETER_HOME"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """The server's socket, bound before anything else is touched."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            where = f"{settings.host}:{settings.port}"
+            if error.errno == errno.EADDRINUSE:
+                raise CannotStart(
+                    f"{where} is in use; stop what listens there, or choose another port with "
+                    "DOSIMETER_PORT"
+                ) from None
+            raise CannotStart(f"cannot listen on {where}: {error.strerror}") from None
+        listener.listen(2048)
+        yield listener
+
+
+def _prepare(settings: Settings) -> None:
+    """The schema, and on an embedded home what an earlier run may have left unfinished."""
+    if settings.is_embedded:
+        db.migrate(settings)
+    with _database(settings) as database:
+        try:
+            db.check_version(database)
+            auth.require_tokens(settings, database)
+        except (db.WrongSchema, auth.NoTokens) as error:
+            raise CannotStart(str(error)) from None
+        if not settings.is_embedded:
+            return
+        queue.discard_drafts(settings)
+        with database.write() as session:
+            workers.bury_dead(session, socket.gethostname(), now())
+            if settings.demonstration and not experiments.page(session, limit=1).items:
+                studies.launch(session, settings, "demonstration", "quick", now())
+    queue.notify(settings)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[db.Database]:
+    database = db.open_database(settings)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+# --- while it runs ----------------------------------------------------------------------------
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, stopped by our signal handlers, so that a wanted stop is an exit with status 0."""
+
+    def __init__(self, settings: Settings, announce: Announce) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(settings),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._announce = announce
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            host = f"[{host}]" if ":" in host else host
+            self._announce(f"Dosimeter is at http://{host}:{port}  (Ctrl-C stops it)")
+
+    def stop(self) -> None:
+        """Finish what is in flight; at the second call, drop it."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+class Keeper(threading.Thread):
+    """Keeps one worker process alive; a dead one's jobs are queued again at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self.settings = settings
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        delay = FIRST_DELAY_S
+        while not self._stopping.is_set():
+            began, boot = time.monotonic(), secrets.token_hex(4)
+            process = start_worker(self.settings, boot)
+            self._attend(process)
+            self._bury(f"{socket.gethostname()[:80]}:{process.pid}:{boot}")
+            if self._stopping.is_set():
+                return
+            delay = FIRST_DELAY_S if time.monotonic() - began > GOOD_LIFE_S else delay
+            log.warning("worker died; starting another", status=process.returncode, in_s=delay)
+            self._stopping.wait(delay)
+            delay = min(2 * delay, LONGEST_DELAY_S)
+
+    def ask_to_stop(self) -> None:
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Stop the worker in order, or for certain; returns when it is gone."""
+        self.ask_to_stop()
+        if self.ident is not None:
+            self.join()
+
+    def _attend(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the worker is gone, by itself or because it was told to."""
+        while not self._stopping.is_set():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.2)
+                return
+        process.terminate()
+        try:
+            process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _bury(self, worker_id: str) -> None:
+        try:
+            with _database(self.settings) as database, database.write() as session:
+                workers.bury(session, worker_id, now())
+        except SQLAlchemyError as error:  # then the lease runs out, which does the same
+            log.warning("could not take back a dead worker's jobs", error=str(error))
+
+
+def start_worker(settings: Settings, boot: str) -> subprocess.Popen[bytes]:
+    """A Celery worker in a session of its own, which lives no longer than its stdin is open."""
+    scratch = settings.folder("tmp")
+    environment = os.environ | exported(settings)
+    environment |= {"DOSIMETER_BOOT": boot, "DOSIMETER_LIFELINE": "1", "TMPDIR": str(scratch)}
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "celery", "-A", WORKER_APP, "--quiet", "worker"),
+            *("--pool", "threads", "--concurrency", "1"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+            *("--loglevel", "WARNING", "--hostname", f"{boot}@%h"),
+        ],
+        env=environment,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def exported(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, so that a second process sees the same ones."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    values["home"] = str(settings.root)
+    return {
+        f"DOSIMETER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+    }
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM mean ``stop`` while the block runs."""
+
+    def handle(number: int, frame: object) -> None:
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

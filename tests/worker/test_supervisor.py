@@ -1,0 +1,125 @@
+"""``serve``: a server and its worker, started with one command and stopped with one signal."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.worker.bench import Bench, assert_whole, is_alive, wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Served:
+    """A running ``serve`` on a bench's home."""
+
+    def __init__(self, bench: Bench, port: int = 0) -> None:
+        self.bench = bench
+        settings = bench.settings
+        self.environment = os.environ | {
+            "DOSIMETER_HOME": str(bench.home),
+            "DOSIMETER_PORT": str(port),
+            "DOSIMETER_DEMONSTRATION": "false",
+            "DOSIMETER_LEASE_S": "60",
+            "DOSIMETER_HEARTBEAT_S": str(settings.heartbeat_s),
+            "DOSIMETER_POLL_S": str(settings.poll_s),
+            "FAKE_MARKS": str(bench.marks),
+            "PYTHONPATH": os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", ""))),
+        }
+        self.process = self.start()
+
+    def start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.worker.fake_serve"],
+            env=self.environment,
+            cwd=self.bench.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def url(self) -> str:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert "http://" in line, line
+        return next(word for word in line.split() if word.startswith("http"))
+
+    def worker_pid(self) -> int:
+        wait_until(lambda: self.bench.workers())
+        return int(self.bench.workers()[-1].split(":")[1])
+
+
+@pytest.fixture
+def served(bench: Bench) -> Iterator[Served]:
+    served = Served(bench)
+    yield served
+    with suppress(ProcessLookupError):
+        os.killpg(served.process.pid, signal.SIGKILL)
+    served.process.communicate()
+
+
+def test_one_command_serves_and_works_and_ctrl_c_stops_both(served: Served, bench: Bench) -> None:
+    url = served.url()
+    assert httpx.get(f"{url}/healthz").status_code == 200
+    job_id = bench.add_experiment()
+    wait_until(lambda: bench.state(job_id) == "done")
+    assert_whole(bench, job_id, 4)
+
+    second = served.start()
+    _, said = second.communicate(timeout=20)
+    assert second.returncode != 0
+    assert f"process {served.process.pid} already serves" in said and "Traceback" not in said
+
+    bench.plan(gate_at=1, gate="never")
+    other = bench.add_experiment()
+    wait_until(lambda: bench.done(other) == [0])
+    worker = served.worker_pid()
+    os.killpg(served.process.pid, signal.SIGINT)  # as a terminal's Ctrl-C
+    assert served.process.wait(timeout=12) == 0
+    assert not is_alive(worker) and not bench.is_child_alive()
+    assert bench.state(other) == "queued", "handed back"
+    assert bench.job(other).failures == 0
+
+
+def test_dead_worker_is_replaced_and_its_job_queued_at_once(served: Served, bench: Bench) -> None:
+    served.url()
+    bench.plan(gate_at=2, gate="open")
+    job_id = bench.add_experiment()
+    wait_until(lambda: bench.done(job_id) == [0, 1])
+    os.kill(served.worker_pid(), signal.SIGKILL)
+    wait_until(lambda: bench.state(job_id) == "queued" or bench.job(job_id).attempt == 2, 2)
+    (bench.marks / "open").touch()
+    wait_until(lambda: bench.state(job_id) == "done")
+    assert bench.executed() == [0, 1, 2, 3]
+    assert_whole(bench, job_id, 4)
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(timeout=12) == 0
+
+
+def test_killed_server_takes_its_worker_with_it(served: Served, bench: Bench) -> None:
+    served.url()
+    bench.plan(gate_at=0, gate="never")
+    job_id = bench.add_experiment()
+    wait_until(lambda: bench.is_child_alive())
+    worker = served.worker_pid()
+    served.process.kill()
+    wait_until(lambda: not is_alive(worker) and not bench.is_child_alive(), 10)
+    assert bench.state(job_id) == "queued"
+
+
+def test_taken_port_is_refused_in_words(bench: Bench) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        _, said = Served(bench, port).process.communicate(timeout=20)
+    assert f"127.0.0.1:{port} is in use" in said and "DOSIMETER_PORT" in said
+    assert "Traceback" not in said
