@@ -44,6 +44,10 @@ class Refused(Exception):
         super().__init__(f"{status} {self.title}: {self.detail}")
 
 
+class Unreachable(Exception):
+    """No server answers at that address."""
+
+
 class Client:
     """Talks to one server. ``transport`` is for tests."""
 
@@ -162,12 +166,20 @@ class Client:
 
     def _get(self, path: str, params: Json | None = None) -> Any:
         given = {k: v for k, v in (params or {}).items() if v is not None}
-        return _check(self._http.get(path, params=given)).json()
+        return self._send("GET", path, params=given)
 
     def _post(self, path: str, body: Json | None = None, key: str | None = None) -> Json:
         headers = {"Idempotency-Key": key} if key else {}
-        answer: Json = _check(self._http.post(path, json=body, headers=headers)).json()
+        answer: Json = self._send("POST", path, json=body, headers=headers)
         return answer
+
+    def _send(self, method: str, path: str, **rest: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **rest)
+        except httpx.TransportError as error:
+            where = self._http.base_url.copy_with(path="/")
+            raise Unreachable(f"no server answers at {where}: {error}") from error
+        return _check(response).json()
 
     def _every(self, path: str, filters: Json) -> Iterator[Json]:
         cursor = None

@@ -58,6 +58,18 @@ def open_database(settings: Settings) -> Database:
     return Database(settings.sql_url)
 
 
+@contextmanager
+def session(settings: Settings) -> Iterator[Session]:
+    """One write transaction for a command line; refuses a wrong schema version."""
+    database = open_database(settings)
+    try:
+        check_version(database)
+        with database.write() as writing:
+            yield writing
+    finally:
+        database.close()
+
+
 def _engine(url: str, begin: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(

@@ -118,6 +118,10 @@ def _readable(error: Any, model: type[BaseModel] | None) -> FieldProblem:
         return FieldProblem(field=f"{path}.{name}", message="is missing", remedy="name one")
     if kind == "extra_forbidden":
         return _unknown_field(path, error["loc"], model)
+    if kind == "json_invalid":
+        return FieldProblem(
+            field="body", message=f"is not JSON: {context['error']}", remedy="send a JSON object"
+        )
     if kind == "missing":
         return FieldProblem(field=path, message="is missing", remedy="give it a value")
     if kind in _BOUNDS:

@@ -86,7 +86,8 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    model = getattr(request.scope.get("endpoint"), "body_model", None)
+    fields = request.scope["route"].dependant.body_params
+    model = fields[0].field_info.annotation if len(fields) == 1 else None
     return answer(request, Invalid(errors.readable(error.errors(), model)))
 
 

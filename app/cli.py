@@ -1,0 +1,349 @@
+"""``dosimeter``: runs the server and the worker, and drives a running server from a terminal."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app import terminal
+from app.client import Client, Refused, Unreachable
+from app.db import WrongSchema
+from app.errors import Problem
+from app.settings import Settings, load
+
+cli = typer.Typer(
+    help="Measures how much a training pipeline has to fear data poisoning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+experiments = typer.Typer(help="Experiments on a running server.", no_args_is_help=True)
+checkpoints = typer.Typer(help="Pretrained extractors.", no_args_is_help=True)
+study = typer.Typer(help="Experiments that regenerate one table or figure.", no_args_is_help=True)
+token = typer.Typer(help="Bearer tokens of this installation.", no_args_is_help=True)
+data = typer.Typer(help="Data sets of this installation.", no_args_is_help=True)
+for name, group in (
+    ("experiments", experiments),
+    ("checkpoints", checkpoints),
+    ("study", study),
+    ("token", token),
+    ("data", data),
+):
+    cli.add_typer(group, name=name)
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="DOSIMETER_URL", help="Server; default: this machine's."),
+]
+Bearer = Annotated[
+    str | None, typer.Option("--token", envvar="DOSIMETER_TOKEN", help="Bearer token.")
+]
+Number = Annotated[int, typer.Argument(help="Id of the experiment.")]
+out = Console()
+
+
+def main() -> None:
+    """The program's entry: errors in one or two lines, not as tracebacks."""
+    try:
+        cli()
+    except Refused as error:
+        terminal.complain(f"{error.title}: {error.detail}", error.errors)
+    except Problem as error:
+        terminal.complain(error.detail, [e.model_dump() for e in error.errors])
+    except (Unreachable, WrongSchema) as error:
+        terminal.complain(str(error), [])
+
+
+@contextmanager
+def _bench(url: str | None, bearer: str | None) -> Iterator[Client]:
+    settings = load()
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    with Client(url or f"http://{host}:{settings.port}", token=bearer) as client:
+        yield client
+
+
+# --- this installation ------------------------------------------------------------------------
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind.")] = None,
+) -> None:
+    """Serve pages and API; with no broker configured, run the worker too."""
+    from app import supervisor
+
+    given: dict[str, Any] = {"host": host, "port": port}
+    settings = Settings(**{k: v for k, v in given.items() if v is not None})
+    _run(lambda: supervisor.serve(settings))
+
+
+@cli.command()
+def worker() -> None:
+    """Run one worker: it claims work from the database until it is stopped."""
+    from app import supervisor
+
+    _run(lambda: supervisor.worker(load()))
+
+
+@cli.command()
+def demo() -> None:
+    """Run the demonstration study and print its leaderboard; fails if it does not hold."""
+    from app import supervisor
+
+    _run(lambda: supervisor.demo(load()))
+
+
+def _run(command: Callable[[], int]) -> None:
+    """Run something that answers with an exit status; why it cannot start is one line."""
+    from app import auth, supervisor
+
+    try:
+        status = command()
+    except (supervisor.CannotStart, auth.NoTokens) as error:
+        terminal.complain(str(error), [])
+    raise typer.Exit(status)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to this release's version."""
+    from app import db
+
+    out.print(f"The database is at version {db.migrate(load())}.")
+
+
+@token.command("create")
+def token_create(
+    name: Annotated[str, typer.Argument(help="Whose it is, or what for.")],
+    scope: Annotated[list[str] | None, typer.Option(help="read, submit or admin.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
+) -> None:
+    """Make a token. It is shown now and never again."""
+    from app import db
+    from app.services import tokens
+
+    with db.session(load()) as session:
+        _, secret = tokens.create(session, name, scope or ["submit"], _now(), days)
+    out.print(secret, soft_wrap=True, highlight=False)
+
+
+@token.command("list")
+def token_list() -> None:
+    """Tokens without their secrets."""
+    from app import db
+    from app.services import tokens
+
+    with db.session(load()) as session:
+        rows = tokens.everyone(session)
+    table = Table("prefix", "name", "scopes", "made", "expires", "revoked")
+    for row in rows:
+        moments = (row.created_at, row.expires_at, row.revoked_at)
+        table.add_row(row.prefix, row.name, " ".join(row.scopes), *map(terminal.moment, moments))
+    out.print(table)
+
+
+@token.command("revoke")
+def token_revoke(prefix: Annotated[str, typer.Argument(help="As `token list` shows it.")]) -> None:
+    """Make a token useless at once."""
+    from app import db
+    from app.services import tokens
+
+    with db.session(load()) as session:
+        tokens.revoke(session, prefix, _now())
+    out.print(f"Token {prefix} is revoked.")
+
+
+@data.command("path")
+def data_path() -> None:
+    """Where data sets are looked for."""
+    out.print(str(load().datasets_dir), soft_wrap=True, highlight=False)
+
+
+@data.command("check")
+def data_check() -> None:
+    """Which data sets are there; reads every file."""
+    raise typer.Exit(_science("data", "check"))
+
+
+@data.command("download")
+def data_download(name: Annotated[str, typer.Argument(help="e.g. cifar10")]) -> None:
+    """Fetch a data set from its home page into the data folder."""
+    raise typer.Exit(_science("data", "download", name))
+
+
+def _science(*arguments: str) -> int:
+    """Run the science's own command line, which needs torch, in a process of its own."""
+    folder = str(load().datasets_dir)
+    command = [sys.executable, "-m", "poisoning", *arguments, "--data-dir", folder]
+    return subprocess.run(command, check=False).returncode
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+# --- a running server -------------------------------------------------------------------------
+
+
+@cli.command()
+def run(
+    spec: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Spec as JSON.")],
+    title: Annotated[str, typer.Option(help="How it is called in lists.")] = "",
+    wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """Launch an experiment from a file and follow it to its end."""
+    with _bench(url, bearer) as bench:
+        launched = bench.launch(_read(spec), title)
+        out.print(f"Experiment {launched['id']}: {launched['title']}")
+        if wait:
+            terminal.follow(bench, launched["id"], out)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}") from None
+    if not isinstance(read, dict):
+        raise typer.BadParameter(f"{path} does not hold a JSON object")
+    return read
+
+
+@cli.command()
+def estimate(
+    spec: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Spec as JSON.")],
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """What an experiment would cost."""
+    with _bench(url, bearer) as bench:
+        found = bench.estimate(_read(spec))
+    out.print(
+        f"About {terminal.duration(found['seconds'])} in {found['batches']} batches, "
+        f"{found['memory_mib']:,.0f} MiB ({found['basis']})."
+    )
+
+
+@cli.command()
+def trials(number: Number, url: Url = None, bearer: Bearer = None) -> None:
+    """The trials of an experiment with their verdicts."""
+    with _bench(url, bearer) as bench:
+        out.print(terminal.trials_table(bench.trials(number)))
+
+
+@cli.command()
+def leaderboard(
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, quick or paper.")] = None,
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """Every leaderboard as a table."""
+    with _bench(url, bearer) as bench:
+        boards = bench.leaderboards(dataset, profile)
+    if not boards:
+        out.print("Nothing is measured yet.")
+    for board in boards:
+        terminal.print_board(board, out)
+
+
+@experiments.command("list")
+def experiments_list(
+    state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """Experiments, the newest first."""
+    with _bench(url, bearer) as bench:
+        out.print(terminal.experiments_table(bench.experiments(state=state)))
+
+
+@experiments.command("show")
+def experiments_show(number: Number, url: Url = None, bearer: Bearer = None) -> None:
+    """One experiment: what came out, and how far it is."""
+    with _bench(url, bearer) as bench:
+        terminal.print_experiment(bench.get(number), out)
+
+
+@experiments.command("cancel")
+def experiments_cancel(number: Number, url: Url = None, bearer: Bearer = None) -> None:
+    """Stop it; finished trials stay."""
+    with _bench(url, bearer) as bench:
+        out.print(f"Experiment {number} is {bench.cancel(number)['state']}.")
+
+
+@experiments.command("retry")
+def experiments_retry(number: Number, url: Url = None, bearer: Bearer = None) -> None:
+    """Queue what it has not done."""
+    with _bench(url, bearer) as bench:
+        out.print(f"Experiment {number} is {bench.retry(number)['state']}.")
+
+
+@experiments.command("clone")
+def experiments_clone(number: Number, url: Url = None, bearer: Bearer = None) -> None:
+    """Launch the same spec again."""
+    with _bench(url, bearer) as bench:
+        out.print(f"Experiment {bench.clone(number)['id']} is launched.")
+
+
+@checkpoints.command("list")
+def checkpoints_list(url: Url = None, bearer: Bearer = None) -> None:
+    """The catalogue of checkpoints."""
+    with _bench(url, bearer) as bench:
+        out.print(terminal.checkpoints_table(bench.checkpoints()))
+
+
+@checkpoints.command("train")
+def checkpoints_train(
+    name: Annotated[str, typer.Argument(help="A recipe's name, or a new one with --spec.")],
+    spec: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="JSON.")] = None,
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """Queue the training of a checkpoint."""
+    with _bench(url, bearer) as bench:
+        bench.train(name, _read(spec) if spec else None)
+    out.print(f"Checkpoint {name} is queued.")
+
+
+@study.command("list")
+def study_list(url: Url = None, bearer: Bearer = None) -> None:
+    """Studies that can be run by name."""
+    table = Table("name", "title")
+    with _bench(url, bearer) as bench:
+        for row in bench.studies():
+            table.add_row(row["name"], row["title"])
+    out.print(table)
+
+
+@study.command("run")
+def study_run(
+    name: Annotated[str, typer.Argument(help="As `study list` shows it.")],
+    profile: Annotated[str, typer.Option(help="smoke, quick or paper.")] = "quick",
+    wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """Launch a study and follow it to its end."""
+    with _bench(url, bearer) as bench:
+        launched = bench.launch_study(name, profile)
+        out.print(f"Study {launched['id']}: {launched['title']}")
+        if wait:
+            for row in bench.study(launched["id"])["experiments"]:
+                out.print(f"Experiment {row['id']}: {row['title']}")
+                terminal.follow(bench, row["id"], out)
+
+
+if __name__ == "__main__":
+    main()
