@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -55,6 +55,20 @@ class Settings(BaseSettings):
     )
     secure_cookies: bool = Field(False, description="Set the login cookie for https only.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator(
+        "database_url",
+        "broker_url",
+        "data_dir",
+        "setups_dir",
+        "threads",
+        "memory_mib",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """``DOSIMETER_BROKER_URL=`` in a file means: none."""
+        return None if value == "" else value
 
     @property
     def is_loopback(self) -> bool:
