@@ -236,15 +236,12 @@ _register(
 )  # fmt: skip
 
 _TINY = tuple(class_names.TINY_IMAGENET.values())
-for _name, _title, _classes in (
-    ("tinyimagenet", "Tiny ImageNet", _TINY),
-    ("tinyimagenet_first_half", "Tiny ImageNet, classes 0 to 99", _TINY[:100]),
-    ("tinyimagenet_last_half", "Tiny ImageNet, classes 100 to 199", _TINY[100:]),
-    (
-        "tinyimagenet_subset",
-        "Tiny ImageNet, seven classes (plumbing checks only)",
-        tuple(_TINY[place] for place in class_names.TINY_IMAGENET_SUBSET),
-    ),
+_SEVEN = tuple(_TINY[place] for place in class_names.TINY_IMAGENET_SUBSET)
+for _name, _title, _classes, _train_size, _poisons in (
+    ("tinyimagenet", "Tiny ImageNet", _TINY, 100_000, 250),
+    ("tinyimagenet_first_half", "Tiny ImageNet, classes 0 to 99", _TINY[:100], 0, 0),
+    ("tinyimagenet_last_half", "Tiny ImageNet, classes 100 to 199", _TINY[100:], 50_000, 250),
+    ("tinyimagenet_subset", "Tiny ImageNet, seven classes (to check plumbing)", _SEVEN, 700, 5),
 ):
     _register(
         DATASETS,
@@ -261,6 +258,8 @@ for _name, _title, _classes in (
             licence="research use; see the home page",
             url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
             folder="tiny-imagenet-200",
+            default_train_size=_train_size,
+            default_poisons=_poisons,
         ),
     )
 

@@ -59,9 +59,10 @@ def run(job: PretrainJob, emit: Emit) -> None:
 
 def _finished(path: Path, spec: PretrainSpec) -> store.Card | None:
     """The card of a checkpoint that an earlier attempt at the same spec already wrote whole."""
-    if not store.card_path(path).is_file():
+    try:
+        card = store.read_card(path)
+    except store.CheckpointError:
         return None
-    card = store.read_card(path)
     is_whole = card.recipe == spec and store.content_hash(path) == card.sha256
     return card if is_whole else None
 
@@ -191,12 +192,12 @@ class Training:
             return 0
         try:
             with safe_open(state, "pt") as file:
-                metadata = file.metadata()
+                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             emit(Log(level="warning", message=f"saved state unreadable ({error}); starting anew"))
             return 0
-        if metadata["spec_hash"] != spec_hash(self.spec):
+        if metadata.get("spec_hash") != spec_hash(self.spec):
             emit(Log(level="warning", message="saved state is another recipe's; starting anew"))
             return 0
         net = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}

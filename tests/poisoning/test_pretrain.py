@@ -101,6 +101,15 @@ def test_a_finished_checkpoint_of_another_recipe_is_replaced(tmp_path):
     assert len(events) > 1
 
 
+@pytest.mark.parametrize("lost", ["net.safetensors", "net.json"])
+def test_half_a_checkpoint_is_no_checkpoint(tmp_path, lost):
+    spec = SPEC.model_copy(update={"epochs": 1})
+    first = run(tmp_path, spec)[-1]
+    (tmp_path / lost).unlink()
+    again = run(tmp_path, spec)
+    assert len(again) > 1 and again[-1].sha256 == first.sha256
+
+
 def test_the_state_of_another_recipe_is_not_taken_up(tmp_path):
     with pytest.raises(Killed):
         run(tmp_path, kill_after=22)
