@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -75,6 +76,13 @@ def worker(settings: Settings) -> int:
         keeper.start()
         keeper.join()
     return 0
+
+
+def demo(settings: Settings, home: Path | None = None) -> int:
+    """Run the demonstration study on a home of its own; 0 where it holds what it promises."""
+    from app import demo  # drives ``serve`` as a process, so it needs this module
+
+    return demo.run(settings, home)
 
 
 # --- before the start -------------------------------------------------------------------------
@@ -252,18 +260,16 @@ def start_worker(settings: Settings, boot: str) -> subprocess.Popen[bytes]:
         ],
         env=environment,
         stdin=subprocess.PIPE,
+        stdout=sys.stderr.fileno(),  # stdout is for the address
         start_new_session=True,
     )
 
 
 def exported(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, so that a second process sees the same ones."""
-    values = settings.model_dump(mode="json", exclude_none=True)
-    values["home"] = str(settings.root)
-    return {
-        f"DOSIMETER_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for name, value in values.items()
-    }
+    values = settings.model_dump(mode="json") | {"home": str(settings.root)}
+    texts = {n: v if isinstance(v, str) else json.dumps(v) for n, v in values.items()}
+    return {f"DOSIMETER_{n.upper()}": "" if values[n] is None else t for n, t in texts.items()}
 
 
 @contextmanager

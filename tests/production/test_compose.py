@@ -15,7 +15,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from app.cli import app as command_line
+from app.cli import cli
 from app.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -115,7 +115,7 @@ def test_databases_keep_what_they_are_told(compose: dict[str, Any]) -> None:
 
 
 def test_every_command_exists(services: dict[str, Any]) -> None:
-    commands = get_command(command_line).commands  # type: ignore[attr-defined]
+    commands = get_command(cli).commands  # type: ignore[attr-defined]
     for name in ("migrate", "server", "worker"):
         program, subcommand = services[name]["command"]
         assert program == "dosimeter" and subcommand in commands

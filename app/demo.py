@@ -1,0 +1,123 @@
+"""The demonstration study from end to end, with no browser: what `make demo` runs.
+
+A server, a worker and a database of their own are started for real, the study is launched over
+REST, and what came out must be what the study promises.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from app import terminal
+from app.client import ENDED, Client, Json
+from app.settings import Settings
+from app.supervisor import CannotStart, exported
+
+STUDY, PROFILE = "demonstration", "quick"
+START_S = 60.0
+STOP_S = 20.0
+POLL_S = 0.5
+
+
+def run(settings: Settings, home: Path | None = None, console: Console | None = None) -> int:
+    """Exit status 0 where everything ran and the study's promises hold. Raises CannotStart."""
+    console = console or Console()
+    place = nullcontext(str(home)) if home else tempfile.TemporaryDirectory(prefix="dosimeter-")
+    with place as folder:
+        apart = {"home": folder, "port": 0, "host": "127.0.0.1", "demonstration": False}
+        apart |= {"database_url": None, "broker_url": None}
+        alone = Settings(**settings.model_dump() | apart)
+        with _served(alone, console) as url, Client(url) as bench:
+            study = _follow(bench, bench.launch_study(STUDY, PROFILE)["id"], console)
+            return _judge(bench, study, console)
+
+
+@contextmanager
+def _served(settings: Settings, console: Console) -> Iterator[str]:
+    """``dosimeter serve`` in a process of its own; its address."""
+    log = settings.logs_dir / "serve.log"
+    with log.open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "serve"],
+            env=os.environ | exported(settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        address = [word for word in line.split() if word.startswith("http")]
+        if not address:
+            raise CannotStart(f"the server did not start:\n{log.read_text()[-2000:]}")
+        console.print(f"Server and worker run at {address[0]}", highlight=False)
+        yield address[0]
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _follow(bench: Client, study_id: int, console: Console) -> Json:
+    """Bars, one for each experiment, until all of them have ended; the study then."""
+    columns = (
+        TextColumn("{task.description:<34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]:<9}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars: dict[int, TaskID] = {}
+        while True:
+            study = bench.study(study_id)
+            for row in study["experiments"]:
+                if row["id"] not in bars:
+                    total = row["trials_total"]
+                    bars[row["id"]] = progress.add_task(row["title"], total=total, state="")
+                progress.update(bars[row["id"]], completed=row["trials_done"], state=row["state"])
+            if all(row["state"] in ENDED for row in study["experiments"]):
+                return study
+            time.sleep(POLL_S)
+
+
+def _judge(bench: Client, study: Json, console: Console) -> int:
+    for board in bench.leaderboards():
+        terminal.print_board(board, console)
+    console.print(f"\n{seconds(study):.0f} s from launch to the last outcome")
+    failed = [row for row in study["experiments"] if row["state"] != "done"]
+    for row in failed:
+        console.print(f"{row['title']} {row['state']}: {bench.get(row['id'])['answer']}")
+    if failed:
+        return 1
+    return 0
+
+
+def seconds(study: Json) -> float:
+    """From the launch to the last outcome."""
+    ends = [row["finished_at"] for row in study["experiments"] if row["finished_at"]]
+    if not ends:
+        return 0.0
+    began = datetime.fromisoformat(study["created_at"])
+    return max((datetime.fromisoformat(end) - began).total_seconds() for end in ends)
