@@ -150,7 +150,7 @@ def _cell(cell: Json | None) -> str:
 
 
 def rate(value: Json | None) -> str:
-    """ "85.0 % ± 8.0 (n = 20)" """
+    """ "85.0 % ± 11.2 (n = 20)" """
     if value is None:
         return "–"
     return f"{percent(value['rate'])} ± {100 * value['standard_error']:.1f} (n = {value['n']})"

@@ -5,7 +5,7 @@ from typing import Any
 _AT = "2026-03-02T09:30:00Z"
 _SHA = "3f" * 32
 _RATE = {
-    "successes": 17, "n": 20, "rate": 0.85, "standard_error": 0.0798, "low": 0.6396, "high": 0.9476,
+    "successes": 17, "n": 20, "rate": 0.85, "standard_error": 0.1118, "low": 0.6396, "high": 0.9476,
 }  # fmt: skip
 _TWIN = {
     "successes": 1, "n": 20, "rate": 0.05, "standard_error": 0.1118, "low": 0.0089, "high": 0.2361,
@@ -79,7 +79,7 @@ DETAIL = SUMMARY | {
     "notes": "first try",
     "error": None,
     "cloned_from": None,
-    "answer": "Bullseye Polytope fools 17 of 20 white-box victims (85.0 % ± 8.0); their clean "
+    "answer": "Bullseye Polytope fools 17 of 20 white-box victims (85.0 % ± 11.2); their clean "
     "twins, 1 of 20.",
     "stages": [
         {"name": "craft", "done": 20, "total": 20, "unit": "trials", "state": "done"},
@@ -160,7 +160,7 @@ BOARD = {
     "profile": "quick",
     "precision": "exact",
     "protocol": "5 poisons among 500 training images; setups drawn; normalised",
-    "answer": "Bullseye Polytope fools 17 of 20 white-box victims (85.0 % ± 8.0); their clean "
+    "answer": "Bullseye Polytope fools 17 of 20 white-box victims (85.0 % ± 11.2); their clean "
     "twins, 1 of 20.",
     "columns": [
         {

@@ -1,0 +1,143 @@
+"""Boards compare what was measured alike, count a trial once, and say it in words."""
+
+import pytest
+from sqlalchemy import event
+
+from app.db import Database
+from app.errors import NotFound
+from app.queries import experiments, leaderboards, tallies
+from app.schemas import Leaderboard
+from app.settings import Settings
+from tests.app import workbench as bench
+
+CONTROL = {"attack": {"name": "no_perturbation"}, "surrogates": []}
+
+
+def run(
+    database: Database,
+    settings: Settings,
+    successes: int,
+    twins: int = 0,
+    **changes: object,
+) -> int:
+    number = bench.launch(database, settings, **changes)
+    bench.work_off(database, successes, twins)
+    return number
+
+
+def boards(database: Database) -> list[Leaderboard]:
+    with database.read() as session:
+        return leaderboards.page(session)
+
+
+def test_an_attack_stands_beside_the_control(database: Database, settings: Settings) -> None:
+    bp = run(database, settings, 17, 1, trials=20)
+    control = run(database, settings, 1, 1, trials=20, **CONTROL)
+    [board] = boards(database)
+    assert [column.access for column in board.columns] == ["white_box", "black_box"]
+    assert [row.attack for row in board.rows] == ["bullseye_polytope", "no_perturbation"]
+    attack, reference = (row.cells[0] for row in board.rows)
+    assert attack is not None and reference is not None
+    assert (attack.success.successes, attack.success.n) == (17, 20)
+    assert (attack.twin.successes, attack.twin.n) == (1, 20)
+    assert attack.experiment_ids == [bp]
+    assert reference.experiment_ids == [control]
+    assert attack.excess.low > 0
+    assert board.rows[0].budget == "eps 32/255"
+    assert board.rows[0].craft_seconds == pytest.approx(2.0)
+    assert "5 poisons among 500 training images" in board.protocol
+
+
+def test_the_answer_is_a_sentence(database: Database, settings: Settings) -> None:
+    number = run(database, settings, 17, 1, trials=20)
+    sentence = (
+        "Bullseye Polytope fools 17 of 20 white-box victims (85.0 % ± 11.2); their clean twins, "
+        "1 of 20"
+    )
+    [board] = boards(database)
+    assert board.answer.startswith(sentence)
+    with database.read() as session:
+        assert experiments.get(session, number, bench.AT).answer.startswith(sentence)
+
+
+def test_a_trial_that_was_run_again_counts_once(database: Database, settings: Settings) -> None:
+    first = run(database, settings, 3)
+    again = run(database, settings, 3)
+    longer = run(database, settings, 3, trials=6)
+    [board] = boards(database)
+    cell = board.rows[0].cells[0]
+    assert cell is not None
+    assert cell.success.n == 6
+    assert cell.success.successes == 3
+    assert {first, longer} <= set(cell.experiment_ids)
+    assert again not in cell.experiment_ids
+
+
+def test_other_seeds_are_pooled(database: Database, settings: Settings) -> None:
+    for seed in range(3):
+        run(database, settings, 2, seed=seed)
+    [board] = boards(database)
+    cell = board.rows[0].cells[0]
+    assert cell is not None
+    assert (cell.success.successes, cell.success.n) == (6, 12)
+
+
+def test_other_knobs_are_another_row_and_another_profile_another_board(
+    database: Database, settings: Settings
+) -> None:
+    run(database, settings, 2)
+    run(database, settings, 2, attack={"name": "bullseye_polytope", "eps_255": 8})
+    run(database, settings, 2, profile="paper")
+    sizes = sorted(len(board.rows) for board in boards(database))
+    assert sizes == [1, 2]
+
+
+def test_a_board_is_found_by_its_key(database: Database, settings: Settings) -> None:
+    run(database, settings, 2)
+    [board] = boards(database)
+    with database.read() as session:
+        assert leaderboards.get(session, board.key) == board
+        with pytest.raises(NotFound):
+            leaderboards.get(session, "0" * 16)
+
+
+def test_where_nothing_works_the_answer_says_so(database: Database, settings: Settings) -> None:
+    run(database, settings, 0, trials=20)
+    [board] = boards(database)
+    assert board.answer.startswith("Against white-box victims no attack here can be told")
+
+
+@pytest.fixture
+def statements(database: Database) -> list[str]:
+    """The SELECTs that are sent, as they are sent."""
+    sent: list[str] = []
+
+    @event.listens_for(database.read_engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("SELECT"):
+            sent.append(statement)
+
+    return sent
+
+
+def test_pages_take_few_queries_however_many_rows(
+    database: Database, settings: Settings, statements: list[str]
+) -> None:
+    for seed in range(8):
+        run(database, settings, 2, seed=seed)
+    statements.clear()
+    with database.read() as session:
+        leaderboards.page(session)
+    assert len(statements) == 4
+    statements.clear()
+    with database.read() as session:
+        experiments.page(session)
+    assert len(statements) == 4
+
+
+def test_the_counts_come_from_the_covering_index(database: Database, statements: list[str]) -> None:
+    with database.read() as session:
+        tallies.by_victim(session)
+        explain = f"EXPLAIN QUERY PLAN {statements[0]}"
+        plan = session.connection().exec_driver_sql(explain, (1, 0)[: explain.count("?")])
+        assert "USING COVERING INDEX ix_outcomes_board" in str(plan.all())
