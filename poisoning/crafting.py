@@ -1,0 +1,151 @@
+"""Crafting a batch of trials, resumably: from setups to poison sets on disk."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from poisoning import attacks, catalog, poison_set
+from poisoning.attacks.batch import CraftBatch
+from poisoning.attacks.report import OnStep, Report
+from poisoning.events import Setup
+from poisoning.inputs import Inputs
+from poisoning.poison_set import PoisonSet, PoisonSetError
+from poisoning.spec import digest, seed_for
+
+STATE = "craft.state"
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """The poisons of one trial, stored."""
+
+    index: int
+    setup: Setup
+    craft_hash: str
+    poison_set: PoisonSet
+    path: str  # below the work folder
+    seconds: float
+    final_loss: float | None  # of the attack's objective, on the stored pixels
+
+
+def craft(
+    inputs: Inputs, indices: Sequence[int], setups: Sequence[Setup], on_step: OnStep
+) -> list[Crafted]:
+    """The poison sets of these trials. Those an earlier attempt at the job finished are read."""
+    hashes = [craft_hash(inputs, i, setup) for i, setup in zip(indices, setups, strict=True)]
+    trials = list(zip(indices, setups, hashes, strict=True))
+    found = {h: crafted for i, s, h in trials if (crafted := _stored(inputs, i, s, h))}
+    missing = [trial for trial in trials if trial[2] not in found]
+    if missing:
+        fresh = _craft(inputs, missing, on_step)
+        found |= {crafted.craft_hash: crafted for crafted in fresh}
+    return [found[h] for h in hashes]
+
+
+def craft_hash(inputs: Inputs, index: int, setup: Setup) -> str:
+    """What the poisons of a trial follow from."""
+    spec = inputs.spec
+    return digest(
+        {
+            "attack": [catalog.attack(spec.attack.name).version, spec.attack.model_dump()],
+            "setup": setup.model_dump(),
+            "seed": seed_for(spec.seed, index, "craft"),
+            "surrogates": [inputs.checkpoints[name].card.sha256 for name in spec.surrogates],
+            "data": [inputs.data.md5, spec.data.normalize],
+            "precision": spec.precision,
+        }
+    )
+
+
+def _craft(inputs: Inputs, trials: list[tuple[int, Setup, str]], on_step: OnStep) -> list[Crafted]:
+    started, spec = time.monotonic(), inputs.spec
+    attack = attacks.load(spec.attack.name)
+    batch = compose(inputs, [index for index, _, _ in trials], [setup for _, setup, _ in trials])
+    key = digest([craft_hash for _, _, craft_hash in trials])
+    report = Report(on_step, inputs.work_dir / STATE, key, batch.generators)
+    poisons = attack.craft(spec.attack, batch, inputs.surrogates, report)
+    stored = (poisons * 255).round().to(torch.uint8)  # rounded, never truncated
+    losses: list[float | None] = [None] * len(trials)
+    if attack.objective is not None:
+        losses = attack.objective(spec.attack, batch, inputs.surrogates, stored / 255).tolist()
+    seconds = (time.monotonic() - started) / len(trials)
+    found = []
+    for (index, setup, made_by), pixels, loss in zip(trials, stored.cpu(), losses, strict=True):
+        made = _poison_set(inputs, setup, pixels, made_by)
+        path = poison_set.save(made, inputs.work_dir)
+        crafted = Crafted(index, setup, made_by, made, path.name, seconds, loss)
+        _note(inputs, crafted)
+        found.append(crafted)
+    report.forget()
+    return found
+
+
+def compose(inputs: Inputs, indices: Sequence[int], setups: Sequence[Setup]) -> CraftBatch:
+    """What the attack gets to see of these trials, on the device."""
+    bases = torch.tensor([setup.base_indices for setup in setups])
+    targets = torch.tensor([setup.target_index for setup in setups])
+    train, test, device = inputs.data.train, inputs.data.test, inputs.device
+    return CraftBatch(
+        bases=train.images[bases].to(device) / 255,
+        targets=test.images[targets][:, None].to(device) / 255,
+        base_labels=torch.tensor([setup.base_class for setup in setups], device=device),
+        target_labels=torch.tensor([setup.target_class for setup in setups], device=device),
+        generators=tuple(
+            torch.Generator().manual_seed(seed_for(inputs.spec.seed, index, "craft"))
+            for index in indices
+        ),
+        mean=inputs.mean,
+        std=inputs.std,
+    )
+
+
+def _poison_set(inputs: Inputs, setup: Setup, pixels: Tensor, made_by: str) -> PoisonSet:
+    indices = torch.tensor(setup.base_indices)
+    manifest: dict[str, Any] = {
+        "dataset": inputs.data.spec.name,
+        "dataset_md5": inputs.data.md5,
+        "attack": inputs.spec.attack.model_dump(mode="json"),
+        "craft_hash": made_by,
+    }
+    return PoisonSet(
+        poisons=pixels.numpy(),
+        labels=torch.full_like(indices, setup.base_class).numpy(),
+        base_indices=indices.numpy(),
+        target=inputs.data.test.images[setup.target_index][None].numpy(),
+        target_label=setup.target_class,
+        target_index=setup.target_index,
+        base_class=setup.base_class,
+        bases=inputs.data.train.images[indices].numpy(),
+        manifest=manifest,
+    )
+
+
+# --- what an earlier attempt at the same job left ---------------------------------------------
+
+
+def _note(inputs: Inputs, crafted: Crafted) -> None:
+    """Remember which file a craft made, with what is not in it."""
+    note = inputs.work_dir / "crafted" / f"{crafted.craft_hash}.json"
+    note.parent.mkdir(exist_ok=True)
+    partial = note.with_suffix(".part")
+    about = {"file": crafted.path, "seconds": crafted.seconds, "final_loss": crafted.final_loss}
+    partial.write_text(json.dumps(about), encoding="utf-8")
+    partial.replace(note)
+
+
+def _stored(inputs: Inputs, index: int, setup: Setup, made_by: str) -> Crafted | None:
+    note = inputs.work_dir / "crafted" / f"{made_by}.json"
+    try:
+        about = json.loads(note.read_text(encoding="utf-8"))
+        made = poison_set.load(inputs.work_dir / about["file"])
+        if f"{made.content_hash}.safetensors" != about["file"]:
+            return None
+        seconds, loss = about["seconds"], about["final_loss"]
+    except (OSError, ValueError, KeyError, PoisonSetError):
+        return None  # half written or not there: crafted anew
+    return Crafted(index, setup, made_by, made, about["file"], seconds, loss)

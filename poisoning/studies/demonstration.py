@@ -1,0 +1,106 @@
+"""The demonstration: no download, two minutes on two cores.
+
+The benchmark's own scheme for Tiny ImageNet in small: extractors pretrained on the digits 0 to 4,
+victims that learn 5 to 9 on frozen features. One victim is the attacker's own extractor (white
+box), one has another architecture (black box).
+"""
+
+from collections.abc import Sequence
+
+from poisoning import catalog
+from poisoning.params import (
+    AttackParams,
+    BullseyePolytope,
+    FeatureCollision,
+    FrozenVictim,
+    NoPerturbation,
+    Recipe,
+)
+from poisoning.results import Results
+from poisoning.spec import DataSpec, ExperimentSpec, FieldError, Profile
+from poisoning.studies import Study
+
+SURROGATE, OTHER = "convnet3-digits_0_4-s0", "resnet6_w16-digits_0_4-s0"
+EPS_255, POISONS, TRAIN_SIZE = 32, 5, 100
+TRIALS: dict[Profile, int] = {"smoke": 4, "quick": 20}
+RECIPE = Recipe(epochs=40)
+ATTACKS: tuple[AttackParams, ...] = (
+    NoPerturbation(),
+    FeatureCollision(eps_255=EPS_255),
+    BullseyePolytope(eps_255=EPS_255, steps=200),
+)
+MIN_CLEAN_ACCURACY = 0.9
+
+
+def experiments(profile: Profile) -> list[tuple[str, ExperimentSpec]]:
+    """One for each attack, on the same setups and victims."""
+    if profile not in TRIALS:
+        raise FieldError("profile", f"the demonstration has {', '.join(TRIALS)}, not {profile}")
+    return [
+        (
+            f"{catalog.attack(attack.name).title}, digits",
+            ExperimentSpec(
+                attack=attack,
+                surrogates=(SURROGATE,),
+                victims=tuple(
+                    FrozenVictim(checkpoint=name, recipe=RECIPE) for name in (SURROGATE, OTHER)
+                ),
+                data=DataSpec(dataset="digits_5_9", train_size=TRAIN_SIZE, poisons=POISONS),
+                trials=TRIALS[profile],
+                profile=profile,
+            ),
+        )
+        for attack in ATTACKS
+    ]
+
+
+def verdict(found: Sequence[Results]) -> list[str]:
+    """What does not hold of what the demonstration shows; empty where all of it does."""
+    faults = [fault for results in found for fault in _plain_faults(results)]
+    rates = {
+        results.spec.attack.name: tally
+        for results in found
+        for tally in results.tallies()
+        if tally.outcomes and tally.outcomes[0].access == "white_box"
+    }
+    control, bullseye = rates.get("no_perturbation"), rates.get("bullseye_polytope")
+    if control is None or bullseye is None:
+        return [*faults, "the control or Bullseye Polytope has no white box"]
+    if bullseye.interval.low <= control.interval.high:
+        faults.append(
+            f"Bullseye Polytope's lower bound, {bullseye.interval.low:.3f}, is not above the "
+            f"control's upper bound, {control.interval.high:.3f}"
+        )
+    return faults
+
+
+def _plain_faults(results: Results) -> list[str]:
+    """What can be seen of one experiment by itself."""
+    faults, spec = [], results.spec
+    allowed = getattr(spec.attack, "eps_255", 0)
+    if any(trial.linf_255 > min(allowed, EPS_255) for trial in results.trials):
+        faults.append(f"a poison changes a pixel by more than {min(allowed, EPS_255):g}/255")
+    for tally in results.tallies():
+        if tally.n != spec.trials:
+            faults.append(f"{tally.n} outcomes on {tally.victim}, not {spec.trials}")
+            continue
+        if tally.clean_accuracy < MIN_CLEAN_ACCURACY:
+            faults.append(f"{tally.victim}: clean accuracy is {tally.clean_accuracy:.3f}")
+        is_control = spec.attack.name == "no_perturbation"
+        if is_control and any(outcome.poisoned != outcome.twin for outcome in tally.outcomes):
+            faults.append(f"{tally.victim}: an outcome is not its twin's, without any attack")
+    return [f"{results.title}: {fault}" for fault in faults]
+
+
+STUDY = Study(
+    name="demonstration",
+    title="Demonstration on digits",
+    description=(
+        f"Extractors pretrained on the digits 0 to 4, victims that learn 5 to 9 on frozen features "
+        f"from {TRAIN_SIZE} images, {POISONS} of them poisons, eps {EPS_255}/255. White box: the "
+        "attacker's own ConvNet-3; black box: a ResNet-6."
+    ),
+    profiles=("quick", "smoke"),
+    experiments=experiments,
+    verdict=verdict,
+)

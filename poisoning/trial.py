@@ -1,0 +1,188 @@
+"""Trials, whole: setups, craft, round, check, train victims on the stored pixels, judge.
+
+Everything random follows from the experiment's seed by name, and everything that is judged is
+what is stored.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from poisoning import catalog, check, crafting, devices
+from poisoning.check import Perceptibility
+from poisoning.crafting import Crafted
+from poisoning.data.setups import setup
+from poisoning.data.training_set import clean_indices
+from poisoning.events import Message, OutcomeResult, Progress, TrialDone, TrialsJob
+from poisoning.inputs import Inputs
+from poisoning.params import FrozenVictim
+from poisoning.spec import FieldError, digest
+from poisoning.victims import Verdict, VictimBatch, frozen
+
+Emit = Callable[[Message], None]
+
+
+def run(job: TrialsJob, emit: Emit) -> None:
+    """Carry the trials ``job.indices`` through; ``emit`` a TrialDone for each as it is done.
+
+    Raises FieldError, DataError, CheckpointError, BudgetBroken, or what the device raises when
+    its memory is full.
+    """
+    devices.configure(job.spec.precision, job.machine.threads)
+    emit(Progress(stage="load", done=0, total=1, unit="data sets", detail=job.spec.data.dataset))
+    inputs = Inputs(job)
+    size = inputs.trials_at_once()
+    for start in range(0, len(job.indices), size):
+        indices = job.indices[start : start + size]
+        stages = Stages(job, start, len(indices), emit)
+        setups = [
+            setup(job.spec.data, inputs.data, job.spec.seed, index, job.machine.data_dir)
+            for index in indices
+        ]
+        crafted = crafting.craft(inputs, indices, setups, stages.crafting)
+        measured = [_check(inputs, made) for made in crafted]
+        batch = _victim_batch(inputs, crafted)
+        outcomes = [
+            _train_and_judge(inputs, number, batch, crafted, stages)
+            for number in range(len(job.spec.victims))
+        ]
+        for made, visible, judged in zip(
+            crafted, measured, zip(*outcomes, strict=True), strict=True
+        ):
+            emit(_trial_done(made, visible, judged))
+
+
+def _check(inputs: Inputs, made: Crafted) -> Perceptibility:
+    """The exact budget, on what is stored."""
+    attack, train = inputs.spec.attack, inputs.data.train
+    budget = catalog.attack(attack.name).budget
+    eps_255 = getattr(attack, "eps_255", None)
+    return check.check(made.poison_set, train.images.numpy(), train.labels.numpy(), budget, eps_255)
+
+
+def _victim_batch(inputs: Inputs, crafted: Sequence[Crafted]) -> VictimBatch:
+    """The poisoned training sets of these trials."""
+    spec, sets = inputs.spec, [made.poison_set for made in crafted]
+    labels = inputs.data.train.labels
+    return VictimBatch(
+        seed=spec.seed,
+        indices=tuple(made.index for made in crafted),
+        clean=torch.stack([clean_indices(labels, spec.data, made.setup) for made in crafted]),
+        base_indices=torch.stack([torch.from_numpy(s.base_indices) for s in sets]),
+        poisons=torch.stack([torch.from_numpy(s.poisons) for s in sets]),
+        base_labels=torch.tensor([s.base_class for s in sets]),
+        targets=torch.stack([torch.from_numpy(s.target[0]) for s in sets]),
+    )
+
+
+def _train_and_judge(
+    inputs: Inputs,
+    number: int,
+    batch: VictimBatch,
+    crafted: Sequence[Crafted],
+    stages: "Stages",
+) -> list[OutcomeResult]:
+    """All trials of the batch on victim ``number``, with their twins."""
+    started, victim = time.monotonic(), inputs.spec.victims[number]
+    table = inputs.table(victim.checkpoint)
+    verdicts = frozen.train_and_judge(victim, table, batch, stages.training(number))
+    seconds = (time.monotonic() - started) / len(batch)
+    return [
+        _outcome(inputs, number, made, verdict, seconds)
+        for made, verdict in zip(crafted, verdicts, strict=True)
+    ]
+
+
+def _outcome(
+    inputs: Inputs, number: int, made: Crafted, verdict: Verdict, seconds: float
+) -> OutcomeResult:
+    victim, base_class = inputs.spec.victims[number], made.setup.base_class
+    return OutcomeResult(
+        victim=number,
+        access=inputs.access(victim.checkpoint),
+        success=verdict.poisoned.prediction == base_class,
+        poisoned=verdict.poisoned,
+        twin=verdict.twin,
+        twin_success=verdict.twin.prediction == base_class,
+        clean_images=len(inputs.data.test),
+        seconds=seconds,
+        outcome_hash=outcome_hash(inputs, victim, made),
+    )
+
+
+def outcome_hash(inputs: Inputs, victim: FrozenVictim, made: Crafted) -> str:
+    """What an outcome follows from; a victim's label is only a name."""
+    spec = inputs.spec
+    return digest(
+        {
+            "craft": made.craft_hash,
+            "victim": victim.model_dump(mode="json", exclude={"checkpoint", "label"}),
+            "checkpoint": inputs.checkpoints[victim.checkpoint].card.sha256,
+            "train_size": spec.data.train_size,
+            "seed": [spec.seed, made.index],
+        }
+    )
+
+
+def _trial_done(
+    made: Crafted, visible: Perceptibility, outcomes: tuple[OutcomeResult, ...]
+) -> TrialDone:
+    return TrialDone(
+        index=made.index,
+        setup=made.setup,
+        poison_set=made.path,
+        poison_set_hash=made.path.removesuffix(".safetensors"),
+        craft_hash=made.craft_hash,
+        craft_seconds=made.seconds,
+        linf_255=visible.linf_255,
+        mean_l2=visible.mean_l2,
+        ssim=visible.ssim,
+        final_loss=made.final_loss,
+        outcomes=outcomes,
+    )
+
+
+class Stages:
+    """Says how far the job is, while one batch of its trials is worked on."""
+
+    def __init__(self, job: TrialsJob, before: int, trials: int, emit: Emit) -> None:
+        self.job, self.before, self.trials, self.emit = job, before, trials, emit
+        whole = len(job.indices)
+        self.detail = f"trials {before + 1} to {before + trials} of {whole}"
+
+    def crafting(self, step: int, total: int, values: dict[str, float]) -> None:
+        _expect_finite(values, "attack", "its objective")
+        self._say("craft", step, total, "steps", self.detail, values)
+
+    def training(self, number: int) -> Callable[[int, int, dict[str, float]], None]:
+        name = self.job.spec.victims[number].checkpoint
+
+        def on_epoch(epoch: int, total: int, values: dict[str, float]) -> None:
+            field = f"victims.{number}.recipe.learning_rate"
+            _expect_finite(values, field, f"the loss on {name}")
+            self._say("victims", epoch, total, "epochs", f"{name}, {self.detail}", values)
+
+        return on_epoch
+
+    def _say(
+        self, stage: str, done: int, total: int, unit: str, detail: str, values: dict[str, float]
+    ) -> None:
+        """``done`` counts over all trials of the job, so that it never goes back."""
+        self.emit(
+            Progress(
+                stage=stage,  # type: ignore[arg-type]
+                done=self.before * total + self.trials * done,
+                total=len(self.job.indices) * total,
+                unit=unit,
+                detail=detail,
+                values=values,
+            )
+        )
+
+
+def _expect_finite(values: dict[str, float], field: str, what: str) -> None:
+    for value in values.values():
+        if not math.isfinite(value):
+            raise FieldError(field, f"{what} became {value}", "lower the rate or the step size")
