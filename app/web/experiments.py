@@ -23,7 +23,7 @@ FILTERS = [
     ("state", "State", [(state, state) for state in STATES]),
     ("attack", "Attack", forms.choice(catalog.ATTACKS)),
     ("dataset", "Data set", forms.choice(catalog.DATASETS)),
-    ("profile", "Profile", [(profile, profile) for profile in words.PROFILE]),
+    ("profile", "Profile", [(profile, profile) for profile in words.PROFILES]),
 ]
 
 

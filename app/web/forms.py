@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from starlette.datastructures import ImmutableMultiDict
 
 from app.errors import FieldProblem
-from app.web import words
 
 Options = list[tuple[str, str]]
 Values = dict[str, list[str]]
@@ -175,5 +174,4 @@ def choice(names: Mapping[str, Any]) -> Options:
     return [(name, row.title) for name, row in names.items()]
 
 
-PROFILES: Options = list(words.PROFILE.items())
 PRECISIONS: Options = [("exact", "exact: fp32"), ("fast", "fast: bf16, TF32")]

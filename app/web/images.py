@@ -49,15 +49,17 @@ class Pictures:
 
 
 def find(store: Store, sha256: str) -> Pictures:
-    """The images of a poison set; NotStored where it is not on this server."""
-    return _load(store.path("poison_sets", sha256))
+    """The images of a poison set; NotStored where it is not on this server, or broken."""
+    try:
+        return _load(store.path("poison_sets", sha256))
+    except poison_set.PoisonSetError as error:
+        raise NotStored(str(error)) from None
 
 
 @lru_cache(maxsize=32)
 def _load(path: Path) -> Pictures:
     stored = poison_set.load(path)
-    targets = stored.target if stored.target.ndim == 4 else stored.target[None]
-    return Pictures(stored.poisons, stored.bases, targets)
+    return Pictures(stored.poisons, stored.bases, stored.target)
 
 
 @router.get("/poison-sets/{sha256}/{kind}/{index}.png")

@@ -132,7 +132,7 @@ class LaunchForm:
         return forms.fields(
             ExperimentSpec, "", self.values, self.errors,
             only=("trials", "seed", "profile", "precision"),
-            options={"profile": forms.PROFILES, "precision": forms.PRECISIONS},
+            options={"precision": forms.PRECISIONS},
         )  # fmt: skip
 
     @property

@@ -14,15 +14,21 @@ def launching(base_url: str, spec: Mapping[str, Any], title: str) -> list[tuple[
     return [
         (
             "curl",
-            f"curl --fail-with-body {address}/api/v1/experiments \\\n"
-            "  -H 'Content-Type: application/json' -H \"Idempotency-Key: $(uuidgen)\" \\\n"
+            f"curl --fail-with-body {shlex.quote(f'{address}/api/v1/experiments')} \\\n"
+            "  -H 'Content-Type: application/json' \\\n"
             f"  -d {shlex.quote(body)}",
         ),
         (
             "Python",
             "import json\nfrom app.client import Client\n\n"
-            f"spec = json.loads({pretty!r})\n"
-            f"print(Client({address!r}).launch(spec, title={title!r}))",
+            f"spec = json.loads(r'''\n{pretty}\n''')\n"
+            f"with Client({address!r}) as bench:\n"
+            f"    launched = bench.launch(spec, title={title!r})\n"
+            "    print(bench.wait(launched['id'])['answer'])",
         ),
-        ("Command line", f"dosimeter launch - <<'JSON'\n{pretty}\nJSON"),
+        (
+            "Command line",
+            f"cat > spec.json <<'JSON'\n{pretty}\nJSON\n"
+            f"dosimeter run spec.json --title {shlex.quote(title)} --url {shlex.quote(address)}",
+        ),
     ]

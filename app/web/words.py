@@ -16,13 +16,9 @@ STAGE = {
     "craft": "Crafting poisons",
     "victims": "Training victims",
 }
-PROFILE = {
-    "smoke": "smoke: a plumbing check, no verdict",
-    "quick": "quick: fewer trials, short recipes",
-    "paper": "paper: 100 trials, exact recipes",
-}
+PROFILES = ("smoke", "quick", "paper")
 SETUPS = {"drawn": "drawn from the seed"} | {
-    name: name.replace("_", " ") + " (the benchmark's list)" for name in BENCHMARK_SETUPS
+    name: f"the benchmark's {name.replace('_', ' ')}" for name in BENCHMARK_SETUPS
 }
 
 
@@ -99,6 +95,11 @@ def stage(value: str) -> str:
     return STAGE.get(value, value.replace("_", " ").capitalize())
 
 
+def unbroken(text: str) -> str:
+    """A sentence whose numbers keep their units and errors on one line."""
+    return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+
+
 def plural(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
@@ -124,6 +125,6 @@ FILTERS = {
     function.__name__: function
     for function in (
         percent, points, number, compact, duration, moment, clock, mebibytes, access, regime,
-        stage, plural, knob, short_hash,
+        stage, plural, knob, short_hash, unbroken,
     )
 }  # fmt: skip

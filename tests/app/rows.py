@@ -1,8 +1,10 @@
 """A database filled the way the services and the worker fill it, without any network trained."""
 
 import random
+import tempfile
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -10,7 +12,8 @@ from app import models
 from app.schemas import LaunchRequest
 from app.services import experiments
 from app.settings import Settings
-from poisoning import params
+from app.storage import Store
+from poisoning import params, poison_set
 from poisoning.recipes import RECIPES
 from poisoning.spec import DataSpec, ExperimentSpec
 
@@ -72,14 +75,16 @@ def launched(
     """An experiment with its first ``done`` trials finished."""
     request = LaunchRequest(spec=spec(attack, trials), title=title)
     experiment = experiments.launch(session, settings, request, AT)
-    finish(session, experiment, done)
+    finish(session, settings, experiment, done)
     return experiment
 
 
-def finish(session: Session, experiment: models.Experiment, done: int) -> None:
+def finish(session: Session, settings: Settings, experiment: models.Experiment, done: int) -> None:
     chance = random.Random(experiment.id)
+    store = Store(settings.artifacts_dir)
     for trial in list(experiment.trials)[:done]:
         fill(session, experiment, trial, chance)
+        keep_poisons(session, store, trial, eps=0 if trial.linf_255 == 0 else 32)
     if not done:
         return
     is_whole = done == experiment.trials_total
@@ -113,6 +118,35 @@ def fill(
         success = twin if is_control else chance.random() < HITS[experiment.attack][victim]
         session.add(_outcome(experiment, trial, victim, access, success, twin))
     session.flush()
+
+
+def keep_poisons(session: Session, store: Store, trial: models.Trial, eps: int) -> None:
+    """A poison set of smooth bases and noise within the budget."""
+    noise = np.random.default_rng(trial.id)
+    y, x = np.mgrid[0:32, 0:32]
+    waves = [
+        [np.sin(x / (3 + j) + c + trial.id) * np.cos(y / (4 + j)) for c in range(3)]
+        for j in range(5)
+    ]
+    bases = (128 + 90 * np.array(waves)).astype(np.uint8)
+    change = noise.integers(-eps, eps + 1, bases.shape)
+    assert trial.base_class is not None and trial.target_class is not None
+    made = poison_set.PoisonSet(
+        poisons=(bases + change).astype(np.uint8),
+        labels=np.full(5, trial.base_class, np.int64),
+        base_indices=np.array(trial.base_indices, np.int64),
+        target=bases[:1, :, ::-1].copy(),
+        target_label=trial.target_class,
+        target_index=trial.target_index or 0,
+        base_class=trial.base_class,
+        bases=bases,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        stored = store.put("poison_sets", poison_set.save(made, folder))
+    row = models.PoisonSet(sha256=stored.sha256, images=5, size_bytes=stored.size_bytes)
+    session.add(row)
+    session.flush()
+    trial.poison_set_id = row.id
 
 
 def _outcome(
