@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Response
 
-import poisoning.studies
 from app import queue
 from app.api import examples
 from app.api.doors import Caller, Clock, Cursor, DatabaseOf, Id, Key, Limit, SettingsOf
@@ -12,6 +11,7 @@ from app.paging import DEFAULT_LIMIT
 from app.queries import studies as queries
 from app.schemas import CatalogueEntry, Launched, Page, StudyRequest, StudyView
 from app.services import studies
+from poisoning.studies import STUDIES
 
 router = APIRouter(tags=["studies"])
 EXAMPLE = {"name": "demonstration", "profile": "quick"}
@@ -21,8 +21,12 @@ EXAMPLE = {"name": "demonstration", "profile": "quick"}
 def catalogue() -> list[CatalogueEntry]:
     """Studies that can be launched by name."""
     return [
-        CatalogueEntry(name=name, title=study.title, about={"doc": study.__doc__ or ""}, knobs={})
-        for name, study in poisoning.studies.STUDIES.items()
+        CatalogueEntry(
+            name=name,
+            title=study.title,
+            about={"description": study.description, "profiles": list(study.profiles)},
+        )
+        for name, study in STUDIES.items()
     ]
 
 

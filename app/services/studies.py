@@ -1,11 +1,9 @@
 """Studies: launched by name, as the experiments that regenerate one table or figure."""
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-import poisoning.studies
 from app.errors import Invalid
 from app.models import Study
 from app.schemas import LaunchRequest
@@ -13,21 +11,30 @@ from app.services import experiments, idempotency
 from app.settings import Settings
 from poisoning import catalog
 from poisoning.spec import Profile
+from poisoning.studies import STUDIES
+from poisoning.studies import Study as KnownStudy
 
 
-def find(name: str) -> Any:
-    """The study of that name; Invalid with a suggestion where there is none."""
-    known = poisoning.studies.STUDIES
-    if name not in known:
-        raise Invalid.field("name", str(catalog.UnknownName("study", name, known)))
-    return known[name]
+def find(name: str, profile: Profile) -> KnownStudy:
+    """The study of that name; Invalid where there is none, or none of that size."""
+    if name not in STUDIES:
+        error = catalog.UnknownName("study", name, STUDIES)
+        raise Invalid.field("name", str(error), f"one of: {', '.join(STUDIES)}")
+    study = STUDIES[name]
+    if profile not in study.profiles:
+        raise Invalid.field(
+            "profile",
+            f"{study.title} has no profile {profile!r}",
+            f"one of: {', '.join(study.profiles)}",
+        )
+    return study
 
 
 def launch(
     session: Session, settings: Settings, name: str, profile: Profile, now: datetime
 ) -> Study:
     """Write a study and all of its experiments down, or nothing of it."""
-    study = find(name)
+    study = find(name, profile)
     row = Study(name=name, title=study.title, profile=profile, created_at=now)
     session.add(row)
     session.flush()
