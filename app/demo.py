@@ -28,9 +28,12 @@ from app import terminal
 from app.client import ENDED, Client, Json
 from app.settings import Settings
 from app.supervisor import CannotStart, exported
+from poisoning.events import Judged, OutcomeResult, Setup, TrialDone
+from poisoning.results import Results
+from poisoning.spec import ExperimentSpec
+from poisoning.studies import STUDIES
 
 STUDY, PROFILE = "demonstration", "quick"
-START_S = 60.0
 STOP_S = 20.0
 POLL_S = 0.5
 
@@ -106,12 +109,47 @@ def _judge(bench: Client, study: Json, console: Console) -> int:
     for board in bench.leaderboards():
         terminal.print_board(board, console)
     console.print(f"\n{seconds(study):.0f} s from launch to the last outcome")
-    failed = [row for row in study["experiments"] if row["state"] != "done"]
-    for row in failed:
-        console.print(f"{row['title']} {row['state']}: {bench.get(row['id'])['answer']}")
-    if failed:
-        return 1
-    return 0
+    broken = [
+        f"{row['title']} {row['state']}: {bench.get(row['id'])['answer']}"
+        for row in study["experiments"]
+        if row["state"] != "done"
+    ]
+    if not broken:
+        found = [results_of(bench, row) for row in study["experiments"]]
+        broken = STUDIES[STUDY].verdict(found)
+    for sentence in broken:
+        console.print(sentence, style="red", markup=False)
+    console.print("The study does not hold." if broken else "The study holds what it promises.")
+    return 1 if broken else 0
+
+
+def results_of(bench: Client, experiment: Json) -> Results:
+    """An experiment's trials, read over REST, as the science counts them."""
+    spec = ExperimentSpec.model_validate(bench.get(experiment["id"])["spec"])
+    trials = [_trial(row) for row in bench.trials(experiment["id"])]
+    return Results(experiment["title"], spec, trials)
+
+
+def _trial(row: Json) -> TrialDone:
+    same = ("craft_hash", "craft_seconds", "linf_255", "mean_l2", "ssim", "final_loss")
+    return TrialDone(
+        index=row["number"],
+        setup=Setup(**{name: row[name] for name in Setup.model_fields}),
+        poison_set=row["poison_set"],
+        poison_set_hash=row["poison_set"],
+        outcomes=tuple(_outcome(outcome) for outcome in row["outcomes"]),
+        **{name: row[name] for name in same},
+    )
+
+
+def _outcome(row: Json) -> OutcomeResult:
+    judged = Judged.model_fields
+    same = set(OutcomeResult.model_fields) - {"poisoned", "twin"}
+    return OutcomeResult(
+        poisoned=Judged(**{name: row[name] for name in judged}),
+        twin=Judged(**{name: row[f"twin_{name}"] for name in judged}),
+        **{name: row[name] for name in same},
+    )
 
 
 def seconds(study: Json) -> float:

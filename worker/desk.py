@@ -64,6 +64,8 @@ class Desk:
     def trial(self, event: TrialDone) -> None:
         source = folders.result_file(self.folder, event.poison_set)
         stored = self.runtime.store.put("poison_sets", source)
+        if stored.sha256 != event.poison_set_hash:
+            raise ValueError(f"{event.poison_set} is not what was reported")
         images = len(event.setup.base_indices)
         self._write(
             lambda session: results.record_trial(session, self.lease, event, stored, images, now())
@@ -72,6 +74,8 @@ class Desk:
     def checkpoint(self, event: CheckpointDone) -> None:
         source = folders.result_file(self.folder, event.path)
         stored = self.runtime.store.put("checkpoints", source, card=event.card)
+        if stored.sha256 != event.sha256:
+            raise ValueError(f"{event.path} is not what was reported")
         self._write(
             lambda session: results.record_checkpoint(session, self.lease, event, stored, now())
         )
