@@ -6,9 +6,23 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from app.api import examples
 from app.problems import MEDIA_TYPE, ProblemView
 
 _REF = "#/components/schemas/{model}"
+_PROBLEM: dict[str, Any] = {
+    "description": "A problem: what is wrong, with which field, and what to do about it",
+    "content": {
+        MEDIA_TYPE: {
+            "schema": {"$ref": _REF.format(model=ProblemView.__name__)},
+            "example": examples.PROBLEM,
+        }
+    },
+}
+# Every operation may answer with these.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: _PROBLEM for status in (400, 401, 403, 404, 409, 413, 422, 503, 507)
+}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -26,6 +40,3 @@ def describe(app: FastAPI) -> dict[str, Any]:
         made["security"] = [{}, {"token": []}]
         app.openapi_schema = made
     return app.openapi_schema
-
-
-PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="ProblemView")}}}

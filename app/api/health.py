@@ -12,13 +12,13 @@ from starlette.responses import PlainTextResponse, Response
 
 from app import auth
 from app.api import examples
-from app.api.description import describe
+from app.api.description import PROBLEMS, describe
 from app.api.doors import Clock, DatabaseOf, SettingsOf
 from app.errors import Unavailable
 from app.queries import workers
 from app.schemas import QueueView, WorkerView
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=PROBLEMS)
 LOW_DISK_BYTES = 256 * 2**20
 
 
