@@ -143,12 +143,15 @@ def check_fit(spec: ExperimentSpec) -> None:
     per_class = spec.data.train_size // len(data.classes)
     if spec.data.train_size < len(data.classes):
         raise FieldError(
-            "data.train_size", f"needs at least one image for each of {len(data.classes)} classes"
+            "data.train_size",
+            f"needs at least one image for each of {len(data.classes)} classes",
+            "raise it",
         )
     if data.train_images and spec.data.train_size > data.train_images:
         raise FieldError(
             "data.train_size",
             f"{data.title} has {data.train_images:,} training images, not {spec.data.train_size:,}",
+            "lower it",
         )
     if spec.data.poisons > per_class:
         raise FieldError(
@@ -163,7 +166,11 @@ def check_fit(spec: ExperimentSpec) -> None:
         )
     belongs_to = BENCHMARK_SETUPS.get(spec.data.setups, spec.data.dataset)
     if spec.data.dataset != belongs_to:
-        raise FieldError("data.setups", f"{spec.data.setups} belongs to {belongs_to}")
+        raise FieldError(
+            "data.setups",
+            f"{spec.data.setups} belongs to {belongs_to}",
+            "choose that data set, or setups drawn from the seed",
+        )
     if spec.data.setups != "drawn" and spec.trials > 100:
         raise FieldError("trials", "the benchmark's lists have 100 setups; ask for 100 or fewer")
     for field in ("target_class", "base_class"):
@@ -177,13 +184,15 @@ def check_fit(spec: ExperimentSpec) -> None:
             raise FieldError(f"data.{field}", "the benchmark's list fixes it; leave it empty")
     if spec.data.base_class is not None and spec.data.base_class == spec.data.target_class:
         raise FieldError(
-            "data.base_class", "is the target class; the attacker must want another class"
+            "data.base_class",
+            "is the target class; the attacker must want another class",
+            "choose another class, or leave it empty",
         )
     needs_surrogate = catalog.attack(spec.attack.name).budget != "none"
     if needs_surrogate and not spec.surrogates:
         raise FieldError("surrogates", "this attack crafts on a surrogate; name at least one")
     if len(set(spec.surrogates)) != len(spec.surrogates):
-        raise FieldError("surrogates", "the same checkpoint stands twice")
+        raise FieldError("surrogates", "the same checkpoint stands twice", "leave one out")
 
 
 # --- identity ---------------------------------------------------------------------------------
