@@ -47,20 +47,18 @@ class Settings(BaseSettings):
         300, description="About how long one batch of trials should take."
     )
     max_body_mib: PositiveInt = Field(64, description="Largest request body.")
-    setups_dir: Path | None = Field(
-        None, description="Folder of the benchmark's setup lists; empty: <data_dir>/setups."
-    )
     demonstration: bool = Field(
         True, description="Launch the demonstration study on an empty embedded database."
     )
     secure_cookies: bool = Field(False, description="Set the login cookie for https only.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The least urgent lines a worker logs."
+    )
 
     @field_validator(
         "database_url",
         "broker_url",
         "data_dir",
-        "setups_dir",
         "threads",
         "memory_mib",
         mode="before",

@@ -31,7 +31,6 @@ from app.schemas import (
 )
 from app.services import estimate as costs
 from app.services import experiments
-from app.services.datasets import check_files
 from poisoning.spec import Profile
 
 router = APIRouter(tags=["experiments"])
@@ -66,7 +65,7 @@ def launch(
 def estimate(body: Launch, database: DatabaseOf, settings: SettingsOf) -> Estimate:
     """What a launch would cost, and the same errors; nothing is launched."""
     try:
-        check_files(settings, body.spec.data.dataset, "data.dataset")
+        experiments.check_data(settings, body.spec)
         with database.read() as session:
             return costs.estimate(session, settings, body.spec)
     except Invalid as error:

@@ -1,9 +1,8 @@
-"""Whether the files of a data set are where the settings say."""
+"""Whether the files of a data set, and of a list of setups, are where the settings say."""
 
 from app.errors import Invalid
 from app.settings import Settings
 from poisoning import catalog
-from poisoning.spec import FieldError
 
 
 def has_files(settings: Settings, name: str) -> bool:
@@ -27,6 +26,13 @@ def check_files(settings: Settings, name: str, field: str) -> None:
     )
 
 
-def refuse(error: FieldError) -> Invalid:
-    """A rule of the science, as an answer to the person who broke it."""
-    return Invalid.field(error.field, error.message, error.remedy)
+def check_setups(settings: Settings, name: str, field: str) -> None:
+    """Refuse a benchmark's list of setups that is not there."""
+    folder = settings.datasets_dir / "setups"
+    if name == "drawn" or any((folder / f"{name}{end}").is_file() for end in (".json", ".pickle")):
+        return
+    raise Invalid.field(
+        field,
+        f"the list {name} is not in {folder}",
+        f"run `dosimeter data download {name}`, or copy its .json or .pickle there",
+    )

@@ -10,7 +10,7 @@ from app.models import Experiment, ExperimentCheckpoint, Job, Trial
 from app.queries.experiments import find
 from app.schemas import LaunchRequest
 from app.services import checkpoints, estimate, idempotency, jobs, states
-from app.services.datasets import check_files
+from app.services.datasets import check_files, check_setups
 from app.settings import Settings
 from poisoning import catalog
 from poisoning.spec import ExperimentSpec, spec_hash
@@ -30,7 +30,7 @@ def launch(
     that does not fit into memory.
     """
     spec = request.spec
-    check_files(settings, spec.data.dataset, "data.dataset")
+    check_data(settings, spec)
     used = _checkpoints(session, settings, spec, now)
     experiment = Experiment(
         title=request.title.strip() or title_of(spec),
@@ -98,7 +98,7 @@ def retry(session: Session, settings: Settings, experiment_id: int, now: datetim
             f"experiment {experiment_id} is {experiment.state}; there is nothing to retry"
         )
     spec = ExperimentSpec.model_validate(experiment.spec)
-    check_files(settings, spec.data.dataset, "data.dataset")
+    check_data(settings, spec)
     _checkpoints(session, settings, spec, now)
     jobs.queue_again(session, Job.experiment_id == experiment_id)
     states.settle(session, experiment_id, now)
@@ -142,6 +142,12 @@ def title_of(spec: ExperimentSpec) -> str:
     )
     eps = getattr(spec.attack, "eps_255", None)
     return title if eps is None else f"{title}, eps {eps:g}/255"
+
+
+def check_data(settings: Settings, spec: ExperimentSpec) -> None:
+    """Invalid where the files a spec needs are not in the data folder."""
+    check_files(settings, spec.data.dataset, "data.dataset")
+    check_setups(settings, spec.data.setups, "data.setups")
 
 
 def _checkpoints(

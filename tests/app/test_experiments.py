@@ -57,6 +57,14 @@ def test_a_refused_launch_names_field_and_remedy_and_writes_nothing(
     assert rows(database) == 0
 
 
+def test_a_list_of_setups_must_be_there(database: Database, settings: Settings) -> None:
+    (settings.datasets_dir / "cifar-10-batches-py").mkdir()
+    listed = {"dataset": "cifar10", "setups": "cifar10_transfer_learning"}
+    with pytest.raises(Invalid, match="the list cifar10_transfer_learning is not in") as caught:
+        bench.launch(database, settings, data=listed)
+    assert caught.value.errors[0].field == "data.setups"
+
+
 def test_a_batch_too_large_for_memory_is_refused(database: Database, settings: Settings) -> None:
     small = settings.model_copy(update={"memory_mib": 520})
     with pytest.raises(Invalid) as caught:
