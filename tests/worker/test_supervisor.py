@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app import supervisor
 from tests.worker.bench import Bench, assert_whole, is_alive, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,10 +74,8 @@ def test_one_command_serves_and_works_and_ctrl_c_stops_both(served: Served, benc
     wait_until(lambda: bench.state(job_id) == "done")
     assert_whole(bench, job_id, 4)
 
-    second = served.start()
-    _, said = second.communicate(timeout=20)
-    assert second.returncode != 0
-    assert f"process {served.process.pid} already serves" in said and "Traceback" not in said
+    with pytest.raises(supervisor.CannotStart, match=f"process {served.process.pid} already"):
+        supervisor.serve(bench.settings)
 
     bench.plan(gate_at=1, gate="never")
     other = bench.add_experiment()
@@ -89,7 +88,9 @@ def test_one_command_serves_and_works_and_ctrl_c_stops_both(served: Served, benc
     assert bench.job(other).failures == 0
 
 
-def test_dead_worker_is_replaced_and_its_job_queued_at_once(served: Served, bench: Bench) -> None:
+def test_dead_worker_is_replaced_and_a_dead_server_leaves_none(
+    served: Served, bench: Bench
+) -> None:
     served.url()
     bench.plan(gate_at=2, gate="open")
     job_id = bench.add_experiment()
@@ -100,19 +101,14 @@ def test_dead_worker_is_replaced_and_its_job_queued_at_once(served: Served, benc
     wait_until(lambda: bench.state(job_id) == "done")
     assert bench.executed() == [0, 1, 2, 3]
     assert_whole(bench, job_id, 4)
-    served.process.send_signal(signal.SIGTERM)
-    assert served.process.wait(timeout=12) == 0
 
-
-def test_killed_server_takes_its_worker_with_it(served: Served, bench: Bench) -> None:
-    served.url()
     bench.plan(gate_at=0, gate="never")
-    job_id = bench.add_experiment()
-    wait_until(lambda: bench.is_child_alive())
+    other = bench.add_experiment()
+    wait_until(bench.is_child_alive)
     worker = served.worker_pid()
     served.process.kill()
     wait_until(lambda: not is_alive(worker) and not bench.is_child_alive(), 10)
-    assert bench.state(job_id) == "queued"
+    assert bench.state(other) == "queued"
 
 
 def test_taken_port_is_refused_in_words(bench: Bench) -> None:
@@ -120,6 +116,6 @@ def test_taken_port_is_refused_in_words(bench: Bench) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        _, said = Served(bench, port).process.communicate(timeout=20)
-    assert f"127.0.0.1:{port} is in use" in said and "DOSIMETER_PORT" in said
-    assert "Traceback" not in said
+        settings = bench.settings.model_copy(update={"port": port})
+        with pytest.raises(supervisor.CannotStart, match=f"{port} is in use.*DOSIMETER_PORT"):
+            supervisor.serve(settings)
