@@ -96,11 +96,15 @@ def worker() -> None:
 
 
 @cli.command()
-def demo() -> None:
+def demo(
+    home: Annotated[
+        Path | None, typer.Option(help="Keep what it makes in this folder; default: nowhere.")
+    ] = None,
+) -> None:
     """Run the demonstration study and print its leaderboard; fails if it does not hold."""
     from app import supervisor
 
-    _run(lambda: supervisor.demo(load()))
+    _run(lambda: supervisor.demo(load(), home))
 
 
 def _run(command: Callable[[], int]) -> None:

@@ -49,9 +49,11 @@ class FolderTransport(filesystem.Transport):
 
     Channel = FolderChannel
 
-    def drain_events(self, connection: Any, **limits: Any) -> None:
+    def drain_events(  # type: ignore[override]
+        self, connection: Any, timeout: float | None = None
+    ) -> None:
         """Come back twice a second: a worker notices only in between that it shall stop."""
-        super().drain_events(connection, timeout=min(limits.get("timeout") or 0.5, 0.5))
+        super().drain_events(connection, timeout=min(timeout or 0.5, 0.5))
 
 
 def make_celery(settings: Settings) -> Celery:
