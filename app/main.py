@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from app import api, auth, db, live, problems, signin, web
+from app import api, auth, db, live, logs, problems, signin, web
 from app import settings as configuration
 from app.api import health
 from app.guard import Guard
@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. On start it refuses a database of another version, and a network address
     that nobody could sign in to."""
     chosen = settings or configuration.load()
+    logs.configure(chosen)
     app = FastAPI(
         title="Dosimeter",
         version=__version__,

@@ -256,6 +256,8 @@ class WorkerView(BaseModel):
     seen_at: datetime
     is_alive: bool
     job_id: int | None
+    experiment_id: int | None = None  # what its job belongs to
+    checkpoint: str | None = None
 
 
 class QueueView(BaseModel):

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from celery import signals
 
-from app import queue
+from app import logs, queue
 from app.services import workers
 from app.settings import load
 from worker.folder import remove_finished
@@ -25,10 +25,7 @@ from worker.tasks import work
 STOP_S = 10.0  # a job that runs without the broker may take so long to be handed back
 
 settings = load()
-structlog.configure(
-    wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-    logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-)
+logs.configure(settings)
 log = structlog.get_logger(__name__)
 app = queue.make_celery(settings)
 _runtime: Runtime | None = None

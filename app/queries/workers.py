@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.models import Job, Worker
+from app.models import Checkpoint, Job, Worker
 from app.schemas import QueueView, WorkerView
 
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -13,8 +13,10 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 def everyone(session: Session, now: datetime, silent_after_s: float) -> list[WorkerView]:
     """The workers of the last day, the latest heard from first."""
-    rows = session.scalars(
-        select(Worker)
+    rows = session.execute(
+        select(Worker, Job.experiment_id, Checkpoint.name)
+        .outerjoin(Job, Job.id == Worker.job_id)
+        .outerjoin(Checkpoint, Checkpoint.id == Job.checkpoint_id)
         .where(Worker.seen_at > now - FORGOTTEN_AFTER)
         .order_by(Worker.seen_at.desc(), Worker.id)
     )
@@ -27,8 +29,10 @@ def everyone(session: Session, now: datetime, silent_after_s: float) -> list[Wor
             seen_at=row.seen_at,
             is_alive=(now - row.seen_at).total_seconds() < silent_after_s,
             job_id=row.job_id,
+            experiment_id=experiment_id,
+            checkpoint=checkpoint,
         )
-        for row in rows
+        for row, experiment_id, checkpoint in rows
     ]
 
 

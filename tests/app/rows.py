@@ -63,6 +63,13 @@ def ready_checkpoints(session: Session) -> None:
     session.flush()
 
 
+def worker(session: Session, experiment: models.Experiment | None, seen_at: datetime) -> None:
+    """A worker that was heard from, busy with an experiment or idle."""
+    job = experiment.jobs[0].id if experiment else None
+    name = f"bench:{job or 0}:ab"
+    session.add(models.Worker(id=name, host="bench", device="cpu", seen_at=seen_at, job_id=job))
+
+
 def launched(
     session: Session,
     settings: Settings,

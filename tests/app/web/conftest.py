@@ -1,13 +1,14 @@
 """A server on an empty database, and one with a few experiments in it."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app import db
+from app import db, models
 from app.main import create_app
 from app.settings import Settings
 from poisoning import params
@@ -37,6 +38,8 @@ def full(app: FastAPI, empty: TestClient) -> TestClient:
         rows.ready_checkpoints(session)
         rows.launched(session, settings, params.NoPerturbation(), done=20)
         attack = params.BullseyePolytope(eps_255=32, steps=200)
-        rows.launched(session, settings, attack, done=8, title=HOSTILE)
+        busy = rows.launched(session, settings, attack, done=8, title=HOSTILE)
+        rows.worker(session, busy, models.now())
+        rows.worker(session, None, models.now() - timedelta(hours=1))
         rows.launched(session, settings, params.FeatureCollision(eps_255=32), title="queued")
     return empty

@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app import logs
 from tests.app import rows
 
 PAGES = [
@@ -167,3 +169,21 @@ def test_a_post_from_another_site_is_refused(full: TestClient) -> None:
     answer = full.post("/experiments/3/cancel", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403 and "<html" in answer.text
     assert "state-queued" in full.get("/experiments/3").text
+
+
+def test_the_workers_page_says_who_does_what(full: TestClient) -> None:
+    text = full.get("/workers").text
+    assert 'href="/experiments/2"' in text and "silent" in text
+
+
+def test_a_bug_is_a_page_too_and_the_log_stays_readable(
+    app: FastAPI, full: TestClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("app.web.workers._answer", lambda *_: 1 / 0)
+    logs.configure(app.state.settings)
+    with TestClient(app, base_url=full.base_url, raise_server_exceptions=False) as client:
+        answer = client.get("/workers", headers=dict(full.headers))
+    assert answer.status_code == 500 and "<html" in answer.text
+    assert "ZeroDivisionError" not in answer.text
+    logged = capsys.readouterr().err
+    assert "ZeroDivisionError" in logged and len(logged.splitlines()) < 300
