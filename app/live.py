@@ -29,7 +29,7 @@ SILENT_POLLS = 15  # then a comment keeps proxies from closing the line
 
 @router.get("/live/experiments/{experiment_id}")
 def follow(request: Request, experiment_id: Id, database: DatabaseOf) -> StreamingResponse:
-    """Events until the experiment has ended or the reader is gone."""
+    """Events until the experiment has ended, the reader is gone, or the server is to stop."""
     with database.read() as session:
         find(session, experiment_id)
     seen = request.headers.get("last-event-id", "")
@@ -45,7 +45,7 @@ async def _events(
 ) -> AsyncIterator[str]:
     yield f"retry: {int(2000 * POLL_S)}\n\n"
     silent = 0
-    while not await request.is_disconnected():
+    while not (request.app.state.stopping or await request.is_disconnected()):
         signal = await run_in_threadpool(_look, database, experiment_id)
         mark = digest(signal)[:16]
         if mark != seen:

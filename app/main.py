@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = chosen
     app.state.database = db.open_database(chosen)
+    app.state.stopping = False  # whoever stops the server sets it, so that open streams end
     app.state.store = Store(chosen.artifacts_dir)
     problems.install(app)
     app.add_middleware(Guard, settings=chosen, answer=problems.answer)

@@ -31,6 +31,7 @@ class Measured:
 
     experiment_id: int
     victim: dict[str, Any]
+    victim_key: str  # what the victim is, whatever a published column calls it
     access: str
     attack: dict[str, Any]
     row: str
@@ -39,10 +40,6 @@ class Measured:
     @property
     def is_control(self) -> bool:
         return bool(self.attack["name"] == answers.CONTROL)
-
-    @property
-    def victim_key(self) -> str:
-        return digest({k: v for k, v in self.victim.items() if k != "label"})
 
 
 @dataclass(frozen=True)
@@ -91,12 +88,10 @@ def _tallies(session: Session, specs: dict[int, dict[str, Any]]) -> dict[Key, Ta
     for experiment_id, spec in specs.items():
         same = {k: v for k, v in spec.items() if k not in ("trials", "victims")}
         alike[digest(same)].append(experiment_id)
-    found = {k: t for k, t in tallies.by_victim(session).items() if k[0] in specs}
-    for ids in alike.values():
-        if len(ids) > 1:
-            found = {key: tally for key, tally in found.items() if key[0] not in ids}
-            found |= tallies.counted_once(session, ids)
-    return found
+    doubtful = {i for ids in alike.values() if len(ids) > 1 for i in ids}
+    counts = tallies.by_victim(session)
+    found = {k: t for k, t in counts.items() if k[0] in specs and k[0] not in doubtful}
+    return found | (tallies.counted_once(session, sorted(doubtful)) if doubtful else {})
 
 
 def _costs(session: Session, specs: Iterable[int]) -> dict[int, Cost]:
@@ -135,7 +130,8 @@ def _by_protocol(
         is_control = attack["name"] == answers.CONTROL
         row = digest([attack, [] if is_control else sorted(spec["surrogates"])])
         key = digest(protocol_of(spec, victim))[:16]
-        groups[key].append(Measured(experiment_id, victim, access, attack, row, tally))
+        victim_key = digest({k: v for k, v in victim.items() if k != "label"})
+        groups[key].append(Measured(experiment_id, victim, victim_key, access, attack, row, tally))
     return groups
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Integer, case, cast, func, select
 from sqlalchemy.orm import Session
 
-from app.models import Outcome
+from app.models import Experiment, Outcome
 from app.schemas import Excess, Rate
 from poisoning import stats
 
@@ -85,11 +85,15 @@ def by_victim(session: Session, experiment_ids: Iterable[int] | None = None) -> 
 
 
 def counted_once(session: Session, experiment_ids: Sequence[int]) -> dict[Key, Tally]:
-    """As ``by_victim``, but a trial that several of these experiments ran counts for the first."""
+    """As ``by_victim``, but a trial that several of these experiments ran counts for the first.
+
+    Boards keep profiles apart, so a trial counts once in each profile.
+    """
     first = (
         select(func.min(Outcome.id))
+        .join(Experiment, Experiment.id == Outcome.experiment_id)
         .where(Outcome.experiment_id.in_(experiment_ids))
-        .group_by(Outcome.outcome_hash)
+        .group_by(Outcome.outcome_hash, Experiment.profile)
     )
     statement = (
         select(Outcome.experiment_id, Outcome.victim, Outcome.access, *_counts())

@@ -333,7 +333,7 @@ def _fail(session: Session, job: Job, failed: Failed, now: datetime) -> None:
     states.move(session, Job, "failed", Job.id == job_id, finished_at=now, owner=None, error=error)
     states.move(session, Trial, "failed", Trial.job_id == job_id, finished_at=now)
     if checkpoint_id is None:
-        _settle_owner(session, job_id, now, failed.message)
+        _settle_owner(session, job_id, now, in_words(failed))
         return
     states.move(
         session,
@@ -341,7 +341,7 @@ def _fail(session: Session, job: Job, failed: Failed, now: datetime) -> None:
         "failed",
         Checkpoint.id == checkpoint_id,
         finished_at=now,
-        error=failed.message,
+        error=in_words(failed),
     )
     _end_waiting(session, checkpoint_id, now, failed.message)
 
@@ -360,10 +360,9 @@ def _cancel(session: Session, job: Job, now: datetime) -> None:
 def _end_waiting(session: Session, checkpoint_id: int, now: datetime, why: str) -> None:
     """Fail the experiments that wait for a checkpoint which will not come."""
     name = session.get_one(Checkpoint, checkpoint_id).name
-    message = f"checkpoint {name} is not there: {why}"
     failed = Failed(
         reason="error",
-        message=message,
+        message=f"checkpoint {name} is not there: {why}",
         field="surrogates",
         remedy="retry once the cause is gone; a retry trains the checkpoint again",
     )
@@ -371,6 +370,11 @@ def _end_waiting(session: Session, checkpoint_id: int, now: datetime, why: str) 
         jobs = select(Job).where(Job.experiment_id == experiment_id, Job.state == "queued")
         for job in session.scalars(jobs).all():
             _fail(session, job, failed, now)
+
+
+def in_words(failed: Failed) -> str:
+    """What went wrong, and what to do about it."""
+    return f"{failed.message}; {failed.remedy}" if failed.remedy else failed.message
 
 
 def _settle_owner(session: Session, job_id: int, now: datetime, error: str | None = None) -> None:
