@@ -165,9 +165,10 @@ class _Server(uvicorn.Server):
     """uvicorn, stopped by our signal handlers, so that a wanted stop is an exit with status 0."""
 
     def __init__(self, settings: Settings, announce: Announce) -> None:
+        self._app = create_app(settings)
         super().__init__(
             uvicorn.Config(
-                create_app(settings),
+                self._app,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -189,7 +190,8 @@ class _Server(uvicorn.Server):
             self._announce(f"Dosimeter is at http://{host}:{port}  (Ctrl-C stops it)")
 
     def stop(self) -> None:
-        """Finish what is in flight; at the second call, drop it."""
+        """Finish what is in flight and end open streams; at the second call, drop them."""
+        self._app.state.stopping = True
         self.force_exit = self.should_exit
         self.should_exit = True
 

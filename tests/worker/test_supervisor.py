@@ -81,7 +81,12 @@ def test_one_command_serves_and_works_and_ctrl_c_stops_both(served: Served, benc
     other = bench.add_experiment()
     wait_until(lambda: bench.done(other) == [0])
     worker = served.worker_pid()
-    os.killpg(served.process.pid, signal.SIGINT)  # as a terminal's Ctrl-C
+    with httpx.stream("GET", f"{url}/live/experiments/{other}", timeout=15) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        os.killpg(served.process.pid, signal.SIGINT)  # as a terminal's Ctrl-C
+        for _ in lines:
+            pass  # an open page's stream ends in order, it is not cut off
     assert served.process.wait(timeout=12) == 0
     assert not is_alive(worker) and not bench.is_child_alive()
     assert bench.state(other) == "queued", "handed back"
