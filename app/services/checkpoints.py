@@ -17,7 +17,9 @@ from poisoning.spec import PretrainSpec
 
 
 def find(session: Session, name: str) -> Checkpoint | None:
-    return session.scalar(select(Checkpoint).where(Checkpoint.name == name))
+    """The row of a checkpoint, held so that it cannot fail while an experiment starts to wait."""
+    statement = select(Checkpoint).where(Checkpoint.name == name)
+    return session.scalar(statement.with_for_update(read=True))
 
 
 def ensure(
