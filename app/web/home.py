@@ -6,9 +6,10 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
+from app.paging import MAX_LIMIT
 from app.queries import experiments, leaderboards, workers
 from app.queries.experiments import Filters
-from app.schemas import ExperimentDetail
+from app.schemas import ExperimentDetail, ExperimentSummary
 from app.web.doors import Clock, Reading, SettingsOf
 from app.web.render import page
 
@@ -27,7 +28,7 @@ def home(request: Request, session: Reading, now: Clock, settings: SettingsOf) -
         "home/index.html",
         board=boards[0] if boards else None,
         running=running,
-        queued=len(experiments.page(session, Filters(state="queued"), limit=200).items),
+        queued=_count_others(session, running),
         no_worker=not any(worker.is_alive for worker in seen),
         recent=experiments.page(session, limit=8).items,
         is_live=bool(running or summary.queued or summary.running),
@@ -36,11 +37,18 @@ def home(request: Request, session: Reading, now: Clock, settings: SettingsOf) -
 
 
 def _under_way(session: Session, now: datetime) -> list[ExperimentDetail]:
-    """The experiments a worker is at, and those whose extractor is being trained."""
-    found = [
-        item
-        for state in ("running", "waiting")
-        for item in experiments.page(session, Filters(state=state), limit=SHOWN_RUNNING).items
-    ]
-    oldest_first = sorted(found, key=lambda item: item.id)[:SHOWN_RUNNING]
-    return [experiments.get(session, item.id, now) for item in oldest_first]
+    """What a worker is at; before anything runs, the first that waits for its extractor."""
+    running = _in_state(session, "running") or _in_state(session, "waiting")[-1:]
+    return [experiments.get(session, item.id, now) for item in running[:SHOWN_RUNNING]]
+
+
+def _count_others(session: Session, shown: list[ExperimentDetail]) -> int:
+    """How many experiments are still to come, besides those shown."""
+    known = {item.id for item in shown}
+    coming = (*_in_state(session, "queued"), *_in_state(session, "waiting"))
+    return sum(item.id not in known for item in coming)
+
+
+def _in_state(session: Session, state: str) -> list[ExperimentSummary]:
+    """Newest first."""
+    return experiments.page(session, Filters(state=state), limit=MAX_LIMIT).items

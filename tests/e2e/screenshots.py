@@ -28,6 +28,12 @@ PAGES = {
     "about": "/about",
     "not-found": "/experiments/999999",
 }
+# every picture decoded and every font there, also below the fold
+SETTLE = """async () => {
+  for (const image of document.images) image.loading = "eager";
+  await Promise.all([...document.images].map(image => image.decode()));
+  await document.fonts.ready;
+}"""
 # name -> (the list it is found on, the pattern of its links)
 FOUND = {
     "experiment": ("/experiments?state=done", r"^/experiments/\d+$"),
@@ -92,7 +98,7 @@ def shoot(browser: Browser, url: str, out: Path, only: str | None) -> list[str]:
                     continue
                 page.goto(url + path)
                 page.wait_for_load_state("load")
-                page.evaluate("document.fonts.ready")
+                page.evaluate(SETTLE)
                 page.screenshot(path=out / f"{name}-{width}-{theme}.png", full_page=True)
                 if overflow(page) > 0:
                     complaints.append(f"{name} at {w} px is {overflow(page)} px too wide")
