@@ -21,13 +21,13 @@ from poisoning.spec import DataSpec, ExperimentSpec, FieldError, Profile
 from poisoning.studies import Study
 
 SURROGATE, OTHER = "convnet3-digits_0_4-s0", "resnet6_w16-digits_0_4-s0"
-EPS_255, POISONS, TRAIN_SIZE = 32, 5, 100
+EPS_255, POISONS, TRAIN_SIZE = 32, 15, 200
 TRIALS: dict[Profile, int] = {"smoke": 4, "quick": 20}
-RECIPE = Recipe(epochs=40)
+RECIPE = Recipe(learning_rate=0.1, augment=False)  # no crop or flip: a flipped digit is none
 ATTACKS: tuple[AttackParams, ...] = (
     NoPerturbation(),
     FeatureCollision(eps_255=EPS_255),
-    BullseyePolytope(eps_255=EPS_255, steps=200),
+    BullseyePolytope(eps_255=EPS_255, steps=120),
 )
 MIN_CLEAN_ACCURACY = 0.9
 
