@@ -21,7 +21,7 @@ from poisoning.spec import DataSpec, ExperimentSpec, FieldError, Profile
 from poisoning.studies import Study
 
 SURROGATE, OTHER = "convnet3-digits_0_4-s0", "resnet6_w16-digits_0_4-s0"
-EPS_255, POISONS, TRAIN_SIZE = 32, 15, 200
+EPS_255, POISONS, TRAIN_SIZE = 32, 20, 200
 TRIALS: dict[Profile, int] = {"smoke": 4, "quick": 20}
 RECIPE = Recipe(learning_rate=0.1, augment=False)  # no crop or flip: a flipped digit is none
 ATTACKS: tuple[AttackParams, ...] = (
