@@ -23,7 +23,7 @@ def standard_error(successes: int, n: int) -> float:
     """
     _check(successes, n)
     p = successes / n
-    if p <= 5 / n or 1 - p <= 5 / n:
+    if successes <= 5 or n - successes <= 5:
         return math.sqrt(0.25 / n)
     return math.sqrt(p * (1 - p) / n)
 
