@@ -19,6 +19,14 @@ DATA_DIR = Path(os.environ.get("DOSIMETER_DATA_DIR", "~/.cache/dosimeter/data"))
 BAD_INPUT, FAILED = 2, 1
 
 
+class JobFailed(Exception):
+    """A job that could not be done; the reader has been told why."""
+
+    def __init__(self, failed: events.Failed) -> None:
+        self.status = BAD_INPUT if failed.reason in ("bad_input", "bad_data") else FAILED
+        super().__init__(failed.message)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     given = _parser().parse_args(arguments)
@@ -35,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except catalog.UnknownName as error:
         _complain("name", error.message)
         return BAD_INPUT
+    except JobFailed as error:
+        return error.status
     return status
 
 
@@ -100,10 +110,8 @@ def _work(given: argparse.Namespace) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     spec = _spec(given)
-    results = _experiment(spec, f"{spec.attack.name} on {spec.data.dataset}", given, "experiment")
-    if results is None:
-        return FAILED
-    print(table([results]))
+    title = f"{catalog.attack(spec.attack.name).title} on {spec.data.dataset}"
+    print(table([_experiment(spec, title, given, "experiment")]))
     return 0
 
 
@@ -144,22 +152,17 @@ def _assign(raw: dict[str, Any], assignment: str) -> None:
 
 
 def _pretrain(given: argparse.Namespace) -> int:
-    path = _checkpoint(given.name, given)
-    if path is None:
-        return FAILED
-    print(path)
+    print(_checkpoint(given.name, given))
     return 0
 
 
 def _study(given: argparse.Namespace) -> int:
     study = catalog.find("study", studies.STUDIES, given.name)
     profile: Profile = given.profile or study.profiles[0]
-    found = []
-    for number, (title, spec) in enumerate(study.experiments(profile)):
-        results = _experiment(spec, title, given, f"{given.name}-{number}")
-        if results is None:
-            return FAILED
-        found.append(results)
+    found = [
+        _experiment(spec, title, given, f"{given.name}-{number}")
+        for number, (title, spec) in enumerate(study.experiments(profile))
+    ]
     print(table(found))
     faults = study.verdict(found)
     for fault in faults:
@@ -216,16 +219,13 @@ def _machine(given: argparse.Namespace, name: str) -> events.Machine:
 
 def _experiment(
     spec: ExperimentSpec, title: str, given: argparse.Namespace, folder: str
-) -> Results | None:
-    """Train what is missing, run all trials; None where it failed, and said so."""
+) -> Results:
+    """Train the checkpoints that are missing, then run all trials. Raises JobFailed."""
     names = dict.fromkeys([*spec.surrogates, *(victim.checkpoint for victim in spec.victims)])
-    paths = {name: _checkpoint(name, given) for name in names}
-    if None in paths.values():
-        return None
     job = events.TrialsJob(
         spec=spec,
         indices=tuple(range(spec.trials)),
-        checkpoints={name: str(path) for name, path in paths.items()},
+        checkpoints={name: str(_checkpoint(name, given)) for name in names},
         machine=_machine(given, folder),
     )
     results = Results(title, spec)
@@ -236,21 +236,26 @@ def _experiment(
         if isinstance(message, events.TrialDone):
             results.trials.append(message)
 
-    if work.execute(job, emit) is not None:
-        return None
+    _execute(job, emit)
     path = given.out / folder / "results.json"
     path.write_text(results.to_json(), encoding="utf-8")
     return results
 
 
-def _checkpoint(name: str, given: argparse.Namespace) -> Path | None:
-    """The file of a checkpoint below ``--out``, trained first where it is a recipe and missing."""
-    spec: PretrainSpec = catalog.find("checkpoint", RECIPES, name)
-    job = events.PretrainJob(name=name, spec=spec, machine=_machine(given, "checkpoints"))
-    path = Path(job.machine.work_dir) / f"{name}.safetensors"
-    if path.with_suffix(".json").is_file():
-        return path
-    return path if work.execute(job, Screen(name).show) is None else None
+def _checkpoint(name: str, given: argparse.Namespace) -> Path:
+    """The file of a checkpoint below ``--out``, trained first where it is a recipe not run yet."""
+    machine = _machine(given, "checkpoints")
+    path = Path(machine.work_dir) / f"{name}.safetensors"
+    if not path.with_suffix(".json").is_file():
+        spec: PretrainSpec = catalog.find("checkpoint", RECIPES, name)
+        _execute(events.PretrainJob(name=name, spec=spec, machine=machine), Screen(name).show)
+    return path
+
+
+def _execute(job: events.TrialsJob | events.PretrainJob, emit: work.Emit) -> None:
+    failed = work.execute(job, emit)
+    if failed is not None:
+        raise JobFailed(failed)
 
 
 class Screen:
