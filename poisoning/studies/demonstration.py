@@ -55,7 +55,10 @@ def experiments(profile: Profile) -> list[tuple[str, ExperimentSpec]]:
 
 
 def verdict(found: Sequence[Results]) -> list[str]:
-    """What does not hold of what the demonstration shows; empty where all of it does."""
+    """What does not hold of what the demonstration shows; empty where all of it does.
+
+    The smoke profile has too few trials to tell rates apart, so there rates are not compared.
+    """
     faults = [fault for results in found for fault in _plain_faults(results)]
     rates = {
         results.spec.attack.name: tally
@@ -66,7 +69,8 @@ def verdict(found: Sequence[Results]) -> list[str]:
     control, bullseye = rates.get("no_perturbation"), rates.get("bullseye_polytope")
     if control is None or bullseye is None:
         return [*faults, "the control or Bullseye Polytope has no white box"]
-    if bullseye.interval.low <= control.interval.high:
+    is_smoke = all(results.spec.profile == "smoke" for results in found)
+    if not is_smoke and bullseye.interval.low <= control.interval.high:
         faults.append(
             f"Bullseye Polytope's lower bound, {bullseye.interval.low:.3f}, is not above the "
             f"control's upper bound, {control.interval.high:.3f}"

@@ -217,3 +217,13 @@ def test_pretrain_and_study_refuse_unknown_names(capsys):
     assert "did you mean demonstration?" in capsys.readouterr().err
     assert cli.main(["study", "demonstration", "--profile", "paper"]) == 2
     assert capsys.readouterr().err.startswith("error: profile: ")
+
+
+def test_the_demonstration_in_its_smoke_profile(tmp_path, capsys):
+    assert cli.main(["study", "demonstration", "--profile", "smoke", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 1 + 3 * 2
+    assert said.err.count("done in") == 2 + 3  # two extractors, three experiments
+    # a second run trains no extractor again
+    assert cli.main(["pretrain", "convnet3-digits_0_4-s0", "--out", str(tmp_path)]) == 0
+    assert "done in" not in capsys.readouterr().err
