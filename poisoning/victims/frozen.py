@@ -178,7 +178,7 @@ def _verdicts(heads: Heads, table: FeatureTable, batch: VictimBatch) -> list[Ver
     """Every head on its target and on the whole test split."""
     trials = len(batch)
     targets = table.compute(batch.targets).repeat(2, 1)[:, None]  # [2T, 1, D]
-    logits = heads.logits(targets)[:, 0].double().cpu()
+    logits = heads.logits(targets)[:, 0].cpu().double()
     labels = table.data.test.labels.to(table.device)
     hits = [
         (table.test() @ weight.mT + bias).argmax(1).eq(labels).sum()
