@@ -15,7 +15,7 @@ from poisoning.check import Perceptibility
 from poisoning.crafting import Crafted
 from poisoning.data.setups import setup
 from poisoning.data.training_set import clean_indices
-from poisoning.events import Message, OutcomeResult, Progress, TrialDone, TrialsJob
+from poisoning.events import Log, Message, OutcomeResult, Progress, TrialDone, TrialsJob
 from poisoning.inputs import Inputs
 from poisoning.params import FrozenVictim
 from poisoning.spec import FieldError, digest
@@ -36,7 +36,7 @@ def run(job: TrialsJob, emit: Emit) -> None:
     size = inputs.trials_at_once()
     for start in range(0, len(job.indices), size):
         indices = job.indices[start : start + size]
-        stages = Stages(job, start, len(indices), emit)
+        stages, began = Stages(job, start, len(indices), emit), time.monotonic()
         setups = [
             setup(job.spec.data, inputs.data, job.spec.seed, index, job.machine.data_dir)
             for index in indices
@@ -52,6 +52,21 @@ def run(job: TrialsJob, emit: Emit) -> None:
             crafted, measured, zip(*outcomes, strict=True), strict=True
         ):
             emit(_trial_done(made, visible, judged))
+        emit(Log(message=f"{stages.detail}: {_in_words(crafted, outcomes, began)}"))
+
+
+def _in_words(
+    crafted: Sequence[Crafted], outcomes: Sequence[Sequence[OutcomeResult]], began: float
+) -> str:
+    """What came out of a batch, for the log."""
+    rates = [
+        f"{sum(one.success for one in judged)} of {len(judged)} "
+        f"{judged[0].access.replace('_', ' ')} victims fooled"
+        for judged in outcomes
+    ]
+    crafting = sum(made.seconds for made in crafted)
+    seconds = time.monotonic() - began
+    return f"{', '.join(rates)}; {seconds:.1f} s, of which {crafting:.1f} s crafting"
 
 
 def _check(inputs: Inputs, made: Crafted) -> Perceptibility:

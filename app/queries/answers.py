@@ -25,22 +25,26 @@ def of_experiment(
     judged = [victim for victim in summary.victims if victim.success]
     if not judged:
         return _before(summary, stages, error, waits_for)
-    sentence = "; ".join(_victim(summary, victim) for victim in judged) + "."
+    names = [summary.attack_title] + ["It"] * (len(judged) - 1)
+    sentence = " ".join(
+        f"{_victim(name, summary.attack, victim)}."
+        for name, victim in zip(names, judged, strict=True)
+    )
     if summary.state in ("done", "cancelled", "failed"):
         return sentence + (f" {_ended(summary, error)}" if summary.state != "done" else "")
     return f"So far: {sentence}"
 
 
-def _victim(summary: ExperimentSummary, victim: VictimSummary) -> str:
+def _victim(name: str, attack: str, victim: VictimSummary) -> str:
     assert victim.success and victim.twin
     who = ACCESS.get(victim.access or "", "")
-    if summary.attack == CONTROL:
+    if attack == CONTROL:
         return (
-            f"without any perturbation {victim.success.successes} of {victim.success.n} {who} "
+            f"Without any perturbation {victim.success.successes} of {victim.success.n} {who} "
             f"victims take the target for the base class ({percent(victim.success)})"
         )
     return (
-        f"{summary.attack_title} fools {victim.success.successes} of {victim.success.n} {who} "
+        f"{name} fools {victim.success.successes} of {victim.success.n} {who} "
         f"victims ({percent(victim.success)}); their clean twins, {victim.twin.successes} of "
         f"{victim.twin.n}"
     )
@@ -95,8 +99,8 @@ def _column(who: str, position: int, rows: Sequence[LeaderboardRow]) -> str:
         f"{best.title} fools {cell.success.successes} of {cell.success.n} {who} victims "
         f"({percent(cell.success)}); their clean twins, {cell.twin.successes} of {cell.twin.n}"
     )
-    others = [row.title for row, _ in works if row is not best]
-    if len(measured) == 1:
+    others = [row.title for row, _ in works if row.title != best.title]
+    if all(row.title == best.title for row, _ in measured):
         return sentence + "."
     if not others:
         return sentence + "; no other attack here can be told from chance."
