@@ -152,6 +152,21 @@ _register(
         tags=("targeted", "clean-label"),
     ),
     Attack(
+        name="convex_polytope",
+        title="Convex Polytope",
+        short="CP",
+        craft="poisoning.attacks.convex_polytope:craft",
+        params=params.ConvexPolytope,
+        budget="linf",
+        paper="Zhu et al., Transferable Clean-Label Poisoning Attacks on Deep Neural Nets, "
+        "ICML 2019",
+        url="https://arxiv.org/abs/1905.05897",
+        threat_model="Targeted, clean label; needs surrogates of the victim's extractor.",
+        color="#009E73",
+        marker="triangle",
+        tags=("targeted", "clean-label"),
+    ),
+    Attack(
         name="bullseye_polytope",
         title="Bullseye Polytope",
         short="BP",

@@ -64,6 +64,17 @@ class FeatureCollision(Knobs):
     )
 
 
+class ConvexPolytope(Knobs):
+    """Convex Polytope, penultimate features (Zhu et al. 2019)."""
+
+    name: Literal["convex_polytope"] = "convex_polytope"
+    eps_255: Eps = 8
+    steps: int = Field(1200, ge=1, le=100_000, title="Steps", description="Adam steps.")
+    learning_rate: float = Field(
+        0.04, gt=0, title="Learning rate", description="Adam's rate, in normalised pixel units."
+    )
+
+
 class BullseyePolytope(Knobs):
     """Bullseye Polytope, mean mode, un-squared normalised loss (Aghakhani et al. 2021)."""
 
@@ -82,9 +93,10 @@ class BullseyePolytope(Knobs):
     )
 
 
-ATTACK_PARAMS = (NoPerturbation, FeatureCollision, BullseyePolytope)
+ATTACK_PARAMS = (NoPerturbation, FeatureCollision, ConvexPolytope, BullseyePolytope)
 AttackParams = Annotated[
-    NoPerturbation | FeatureCollision | BullseyePolytope, Field(discriminator="name")
+    NoPerturbation | FeatureCollision | ConvexPolytope | BullseyePolytope,
+    Field(discriminator="name"),
 ]
 
 

@@ -109,6 +109,13 @@ class Surrogates:
             return [function(net, z) for net in self.networks]
 
 
+@torch.no_grad()
+def target_features(batch: CraftBatch, surrogates: Surrogates) -> list[Tensor]:
+    """Features of each trial's target, averaged over its views: K of [T, D_k]."""
+    features = surrogates.features(batch.targets.flatten(0, 1))
+    return [f.unflatten(0, (len(batch), -1)).mean(1) for f in features]
+
+
 class DrawnDropout(nn.Module):
     """Dropout whose masks come from one generator per trial; without any it does nothing."""
 

@@ -19,7 +19,7 @@ target, and may add J images of the base class, each changed by at most eps per 
 import torch
 from torch import Tensor
 
-from poisoning.attacks.batch import CraftBatch, Generators, Surrogates
+from poisoning.attacks.batch import CraftBatch, Generators, Surrogates, target_features
 from poisoning.attacks.report import Report
 from poisoning.ops import adam, projections
 from poisoning.params import BullseyePolytope
@@ -31,7 +31,7 @@ def craft(
     """Poisons [T, J, C, H, W] in [0, 1]."""
     x_b, eps = batch.bases, projections.radius(params.eps_255)
     std = torch.tensor(batch.std, device=x_b.device).view(-1, 1, 1)
-    f_t = bullseyes(batch, surrogates)
+    f_t = target_features(batch, surrogates)
     draws = params.draws if surrogates.has_dropout else 1
     moments = torch.zeros_like(x_b)
     done, (x, m, v) = report.restore(x=x_b.clone(), m=moments, v=moments)
@@ -52,7 +52,7 @@ def objective(
 ) -> Tensor:
     """L of each trial, [T]."""
     with torch.no_grad():
-        return distance(poisons, bullseyes(batch, surrogates), surrogates)
+        return distance(poisons, target_features(batch, surrogates), surrogates)
 
 
 def distance(x: Tensor, f_t: list[Tensor], surrogates: Surrogates, draw: Generators = ()) -> Tensor:
@@ -63,10 +63,3 @@ def distance(x: Tensor, f_t: list[Tensor], surrogates: Surrogates, draw: Generat
         for f, f_t_i in zip(features, f_t, strict=True)
     ]
     return torch.stack(losses).mean(0)
-
-
-@torch.no_grad()
-def bullseyes(batch: CraftBatch, surrogates: Surrogates) -> list[Tensor]:
-    """Features of each trial's target, averaged over its views: K of [T, D_k]."""
-    features = surrogates.features(batch.targets.flatten(0, 1))
-    return [f.unflatten(0, (len(batch), -1)).mean(1) for f in features]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from poisoning.attacks import bullseye_polytope as bp
+from poisoning.attacks.batch import target_features
 from poisoning.attacks.report import Report
 from poisoning.params import BullseyePolytope
 from tests.poisoning import tiny
@@ -60,8 +61,8 @@ def test_several_views_of_a_target_are_averaged_in_feature_space(digits):
         single.bases, views, single.base_labels, single.target_labels, single.generators,
         tiny.MEAN, tiny.STD,
     )  # fmt: skip
-    (both,) = bp.bullseyes(double, surrogates)
-    (upright,) = bp.bullseyes(single, surrogates)
+    (both,) = target_features(double, surrogates)
+    (upright,) = target_features(single, surrogates)
     with torch.no_grad():
         flipped = surrogates.features(single.targets[:, 0].flip(-1))[0]
     assert torch.allclose(both, (upright + flipped) / 2, atol=1e-6)

@@ -16,6 +16,7 @@ CPU = torch.device("cpu")
 ATTACKS = {
     "no_perturbation": params.NoPerturbation(),
     "feature_collision": params.FeatureCollision(eps_255=16, steps=12, step_size=0.02),
+    "convex_polytope": params.ConvexPolytope(eps_255=16, steps=12),
     "bullseye_polytope": params.BullseyePolytope(eps_255=16, steps=12),
 }
 
