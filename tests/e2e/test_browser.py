@@ -72,6 +72,18 @@ def test_launch_watch_and_look_into_the_gallery(opened: Opened) -> None:
     expect(page.locator("table.data")).to_contain_text("of 4 trials")
 
 
+def test_a_press_survives_the_new_estimate_that_it_calls_for(opened: Opened) -> None:
+    """Pressing the button takes the focus off a field, whose change makes a new estimate."""
+    page = opened("/experiments/new")
+    fill(page, "pressed slowly", trials=2, steps=20)
+    with page.expect_response(lambda answer: "title=pressed" in answer.url):
+        page.get_by_role("button", name="Launch", exact=True).hover()
+        page.mouse.down()
+    expect(page.locator("#bill .total")).to_contain_text("about")
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"/experiments/\d+$"))
+
+
 def test_cancel_and_clone(opened: Opened) -> None:
     page = opened("/experiments/new")
     fill(page, "to be cancelled", trials=200, steps=5000)
