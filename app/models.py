@@ -82,6 +82,8 @@ class Experiment(Base):
     precision: Mapped[str] = mapped_column(String(16))
     trials_total: Mapped[int] = mapped_column(Integer)
     cloned_from: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
+    tags: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -209,6 +211,7 @@ class Outcome(Base):
     clean_images: Mapped[int] = mapped_column(Integer)
     seconds: Mapped[float] = mapped_column(Float)
     outcome_hash: Mapped[str] = mapped_column(String(64), index=True)
+    extras: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # events.Extras, what is set of it
     trial: Mapped[Trial] = relationship(back_populates="outcomes")
     __table_args__ = (
         UniqueConstraint("trial_id", "victim"),
@@ -278,6 +281,18 @@ class Token(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SavedView(Base):
+    """A page's filters, columns and order by a name: what stands behind its ``?``."""
+
+    __tablename__ = "saved_views"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    page: Mapped[str] = mapped_column(String(40))  # experiments | leaderboards | compare
+    name: Mapped[str] = mapped_column(String(80))
+    query: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    __table_args__ = (UniqueConstraint("page", "name"),)
 
 
 class IdempotencyKey(Base):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from poisoning import class_names, params
 
 Budget = Literal["none", "linf", "linf_outside_trigger", "unbounded"]
+Needs = Literal["nothing", "features", "classifier"]  # of its surrogates
 
 
 class UnknownName(KeyError):
@@ -39,6 +40,7 @@ class Attack:
     craft: str
     params: type[params.Knobs]
     budget: Budget
+    needs: Needs  # "classifier": a surrogate that tells the victim's own classes apart
     paper: str
     url: str
     threat_model: str
@@ -46,6 +48,22 @@ class Attack:
     marker: str
     version: int = 1
     tags: tuple[str, ...] = ()
+    variant_of: str | None = None  # the attack whose other published form it is
+
+    @property
+    def is_backdoor(self) -> bool:
+        return issubclass(self.params, params.Triggered)
+
+
+@dataclass(frozen=True)
+class Regime:
+    """How much of a victim is trained; ``train`` has ``train_and_judge``."""
+
+    name: str
+    title: str
+    short: str
+    train: str
+    params: type[params.Knobs]
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,7 @@ class Model:
 ATTACKS: dict[str, Attack] = {}
 DATASETS: dict[str, Dataset] = {}
 MODELS: dict[str, Model] = {}
+REGIMES: dict[str, Regime] = {}
 
 
 def find(kind: str, table: dict[str, Any], name: str) -> Any:
@@ -107,6 +126,10 @@ def model(name: str) -> Model:
     return find("model", MODELS, name)
 
 
+def regime(name: str) -> Regime:
+    return find("regime", REGIMES, name)
+
+
 def resolve(target: str) -> Any:
     """The object a ``"module:name"`` string points to."""
     module, _, name = target.partition(":")
@@ -120,68 +143,176 @@ def _register(table: dict[str, Any], *rows: Any) -> None:
         table[row.name] = row
 
 
+_FROGS = (
+    "Shafahi et al., Poison Frogs! Targeted Clean-Label Poisoning Attacks on Neural Networks, "
+    "NeurIPS 2018"
+)
+_POLYTOPE = "Zhu et al., Transferable Clean-Label Poisoning Attacks on Deep Neural Nets, ICML 2019"
+_BULLSEYE = (
+    "Aghakhani et al., Bullseye Polytope: A Scalable Clean-Label Poisoning Attack with Improved "
+    "Transferability, EuroS&P 2021"
+)
+_LABELS = "Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019"
+_HIDDEN = "Saha, Subramanya and Pirsiavash, Hidden Trigger Backdoor Attacks, AAAI 2020"
+_TARGETED = ("targeted", "clean-label")
+_BACKDOOR = ("backdoor", "clean-label")
+_ONE_EXTRACTOR = "Targeted, clean label; needs a surrogate of the victim's extractor."
+_EXTRACTORS = "Targeted, clean label; needs surrogates of the victim's extractor."
+
+
+def _attack(
+    name: str,
+    title: str,
+    short: str,
+    model: type[params.Knobs],
+    budget: Budget,
+    needs: Needs,
+    paper: tuple[str, str],
+    threat_model: str,
+    look: tuple[str, str],
+    tags: tuple[str, ...],
+    variant_of: str | None = None,
+) -> Attack:
+    return Attack(
+        name=name,
+        title=title,
+        short=short,
+        craft=f"poisoning.attacks.{name}:craft",
+        params=model,
+        budget=budget,
+        needs=needs,
+        paper=paper[0],
+        url=paper[1],
+        threat_model=threat_model,
+        color=look[0],
+        marker=look[1],
+        tags=tags,
+        variant_of=variant_of,
+    )
+
+
 _register(
     ATTACKS,
-    Attack(
-        name="no_perturbation",
-        title="No perturbation (control)",
-        short="Control",
-        craft="poisoning.attacks.no_perturbation:craft",
-        params=params.NoPerturbation,
-        budget="none",
-        paper="-",
-        url="",
-        threat_model="No attacker: the base images are used as they are.",
-        color="#999999",
-        marker="square",
-        tags=("control",),
+    _attack(
+        "no_perturbation", "No perturbation (control)", "Control", params.NoPerturbation,
+        "none", "nothing", ("-", ""), "No attacker: the base images are used as they are.",
+        ("#999999", "square"), ("control",),
     ),
-    Attack(
-        name="feature_collision",
-        title="Feature Collision",
-        short="FC",
-        craft="poisoning.attacks.feature_collision:craft",
-        params=params.FeatureCollision,
-        budget="linf",
-        paper="Shafahi et al., Poison Frogs! Targeted Clean-Label Poisoning Attacks on Neural "
-        "Networks, NeurIPS 2018",
-        url="https://arxiv.org/abs/1804.00792",
-        threat_model="Targeted, clean label; needs a surrogate of the victim's extractor.",
-        color="#E69F00",
-        marker="circle",
-        tags=("targeted", "clean-label"),
+    _attack(
+        "feature_collision", "Feature Collision", "FC", params.FeatureCollision,
+        "linf", "features", (_FROGS, "https://arxiv.org/abs/1804.00792"), _ONE_EXTRACTOR,
+        ("#E69F00", "circle"), _TARGETED,
     ),
-    Attack(
-        name="convex_polytope",
-        title="Convex Polytope",
-        short="CP",
-        craft="poisoning.attacks.convex_polytope:craft",
-        params=params.ConvexPolytope,
-        budget="linf",
-        paper="Zhu et al., Transferable Clean-Label Poisoning Attacks on Deep Neural Nets, "
-        "ICML 2019",
-        url="https://arxiv.org/abs/1905.05897",
-        threat_model="Targeted, clean label; needs surrogates of the victim's extractor.",
-        color="#009E73",
-        marker="triangle",
-        tags=("targeted", "clean-label"),
+    _attack(
+        "feature_collision_reference", "Feature Collision (benchmark's code)", "FC ref",
+        params.FeatureCollisionReference,
+        "linf", "features", (_FROGS, "https://arxiv.org/abs/1804.00792"), _ONE_EXTRACTOR,
+        ("#E69F00", "circle-open"), (*_TARGETED, "reference"), "feature_collision",
     ),
-    Attack(
-        name="bullseye_polytope",
-        title="Bullseye Polytope",
-        short="BP",
-        craft="poisoning.attacks.bullseye_polytope:craft",
-        params=params.BullseyePolytope,
-        budget="linf",
-        paper="Aghakhani et al., Bullseye Polytope: A Scalable Clean-Label Poisoning Attack with "
-        "Improved Transferability, EuroS&P 2021",
-        url="https://arxiv.org/abs/2005.00191",
-        threat_model="Targeted, clean label; needs surrogates of the victim's extractor.",
-        color="#0072B2",
-        marker="diamond",
-        tags=("targeted", "clean-label"),
+    _attack(
+        "feature_collision_l2", "Feature Collision (l2 penalty)", "FC l2",
+        params.FeatureCollisionL2,
+        "unbounded", "features", (_FROGS, "https://arxiv.org/abs/1804.00792"), _ONE_EXTRACTOR,
+        ("#E69F00", "circle-dot"), _TARGETED, "feature_collision",
     ),
-)
+    _attack(
+        "convex_polytope", "Convex Polytope", "CP", params.ConvexPolytope,
+        "linf", "features", (_POLYTOPE, "https://arxiv.org/abs/1905.05897"), _EXTRACTORS,
+        ("#009E73", "triangle-up"), _TARGETED,
+    ),
+    _attack(
+        "convex_polytope_end_to_end", "Convex Polytope (all blocks)", "CP e2e",
+        params.ConvexPolytopeEndToEnd,
+        "linf", "features", (_POLYTOPE, "https://arxiv.org/abs/1905.05897"), _EXTRACTORS,
+        ("#009E73", "triangle-up-open"), _TARGETED, "convex_polytope",
+    ),
+    _attack(
+        "bullseye_polytope", "Bullseye Polytope", "BP", params.BullseyePolytope,
+        "linf", "features", (_BULLSEYE, "https://arxiv.org/abs/2005.00191"), _EXTRACTORS,
+        ("#0072B2", "diamond"), _TARGETED,
+    ),
+    _attack(
+        "bullseye_polytope_squared", "Bullseye Polytope (squared)", "BP sq",
+        params.BullseyePolytopeSquared,
+        "linf", "features", (_BULLSEYE, "https://arxiv.org/abs/2005.00191"), _EXTRACTORS,
+        ("#0072B2", "diamond-open"), _TARGETED, "bullseye_polytope",
+    ),
+    _attack(
+        "bullseye_polytope_end_to_end", "Bullseye Polytope (all blocks)", "BP e2e",
+        params.BullseyePolytopeEndToEnd,
+        "linf", "features", (_BULLSEYE, "https://arxiv.org/abs/2005.00191"), _EXTRACTORS,
+        ("#0072B2", "diamond-dot"), _TARGETED, "bullseye_polytope",
+    ),
+    _attack(
+        "clean_label_backdoor", "Clean-Label Backdoor", "CLBD", params.CleanLabelBackdoor,
+        "linf_outside_trigger", "classifier", (_LABELS, "https://arxiv.org/abs/1912.02771"),
+        "Backdoor, clean label; needs a classifier of the victim's classes.",
+        ("#D55E00", "triangle-down"), _BACKDOOR,
+    ),
+    _attack(
+        "clean_label_backdoor_reference", "Clean-Label Backdoor (benchmark's code)", "CLBD ref",
+        params.CleanLabelBackdoorReference,
+        "linf", "classifier", (_LABELS, "https://arxiv.org/abs/1912.02771"),
+        "Backdoor, clean label; needs a classifier of the victim's classes.",
+        ("#D55E00", "triangle-down-open"), (*_BACKDOOR, "reference"), "clean_label_backdoor",
+    ),
+    _attack(
+        "hidden_trigger_backdoor", "Hidden-Trigger Backdoor", "HTBD",
+        params.HiddenTriggerBackdoor,
+        "linf", "features", (_HIDDEN, "https://arxiv.org/abs/1910.00033"),
+        "Backdoor, clean label, the trigger unseen in training; needs a surrogate of the "
+        "victim's extractor.",
+        ("#CC79A7", "star"), _BACKDOOR,
+    ),
+    _attack(
+        "hidden_trigger_backdoor_reference", "Hidden-Trigger Backdoor (benchmark's code)",
+        "HTBD ref", params.HiddenTriggerBackdoorReference,
+        "linf", "features", (_HIDDEN, "https://arxiv.org/abs/1910.00033"),
+        "Backdoor, clean label, the trigger unseen in training; needs a surrogate of the "
+        "victim's extractor.",
+        ("#CC79A7", "star-open"), (*_BACKDOOR, "reference"), "hidden_trigger_backdoor",
+    ),
+    _attack(
+        "witches_brew", "Witches' Brew", "WiB", params.WitchesBrew,
+        "linf", "classifier",
+        (
+            "Geiping et al., Witches' Brew: Industrial Scale Data Poisoning via Gradient "
+            "Matching, ICLR 2021",
+            "https://arxiv.org/abs/2009.02276",
+        ),
+        "Targeted, clean label, against training from scratch; needs a classifier of the "
+        "victim's classes.",
+        ("#56B4E9", "hexagon"), _TARGETED,
+    ),
+    _attack(
+        "badnets", "BadNets (clean label)", "BadNets", params.BadNets,
+        "unbounded", "nothing",
+        (
+            "Gu, Dolan-Gavitt and Garg, BadNets: Identifying Vulnerabilities in the Machine "
+            "Learning Model Supply Chain, 2017",
+            "https://arxiv.org/abs/1708.06733",
+        ),
+        "Backdoor; the trigger in plain sight on images of the base class; knows nothing of the "
+        "victim.",
+        ("#F0E442", "cross"), _BACKDOOR,
+    ),
+)  # fmt: skip
+
+_register(
+    REGIMES,
+    Regime(
+        "frozen", "frozen extractor", "FFE", "poisoning.victims.frozen:train_and_judge",
+        params.FrozenVictim,
+    ),
+    Regime(
+        "end_to_end", "end to end", "E2E", "poisoning.victims.end_to_end:train_and_judge",
+        params.EndToEndVictim,
+    ),
+    Regime(
+        "from_scratch", "from scratch", "FST", "poisoning.victims.from_scratch:train_and_judge",
+        params.FromScratchVictim,
+    ),
+)  # fmt: skip
 
 _register(
     DATASETS,

@@ -126,7 +126,7 @@ def _spec(given: argparse.Namespace) -> ExperimentSpec:
     if given.surrogate:
         raw["surrogates"] = given.surrogate
     if given.victim:
-        raw["victims"] = [{"checkpoint": name} for name in given.victim]
+        raw["victims"] = [{"regime": "frozen", "checkpoint": name} for name in given.victim]
     for assignment in given.fields:
         _assign(raw, assignment)
     return ExperimentSpec.model_validate(raw)
@@ -221,7 +221,7 @@ def _experiment(
     spec: ExperimentSpec, title: str, given: argparse.Namespace, folder: str
 ) -> Results:
     """Train the checkpoints that are missing, then run all trials. Raises JobFailed."""
-    names = dict.fromkeys([*spec.surrogates, *(victim.checkpoint for victim in spec.victims)])
+    names = dict.fromkeys(name for _, name in spec.checkpoint_names())
     job = events.TrialsJob(
         spec=spec,
         indices=tuple(range(spec.trials)),

@@ -12,6 +12,7 @@ from torch import Tensor
 from poisoning import attacks, catalog, poison_set
 from poisoning.attacks.batch import CraftBatch
 from poisoning.attacks.report import OnStep, Report
+from poisoning.data.augment import apply_views, draw_views
 from poisoning.events import Setup
 from poisoning.inputs import Inputs
 from poisoning.poison_set import PoisonSet, PoisonSetError
@@ -88,11 +89,10 @@ def _craft(inputs: Inputs, trials: list[tuple[int, Setup, str]], on_step: OnStep
 def compose(inputs: Inputs, indices: Sequence[int], setups: Sequence[Setup]) -> CraftBatch:
     """What the attack gets to see of these trials, on the device."""
     bases = torch.tensor([setup.base_indices for setup in setups])
-    targets = torch.tensor([setup.target_index for setup in setups])
-    train, test, device = inputs.data.train, inputs.data.test, inputs.device
+    train, device = inputs.data.train, inputs.device
     return CraftBatch(
         bases=train.images[bases].to(device) / 255,
-        targets=test.images[targets][:, None].to(device) / 255,
+        targets=_target_views(inputs, indices, setups).to(device) / 255,
         base_labels=torch.tensor([setup.base_class for setup in setups], device=device),
         target_labels=torch.tensor([setup.target_class for setup in setups], device=device),
         generators=tuple(
@@ -101,11 +101,38 @@ def compose(inputs: Inputs, indices: Sequence[int], setups: Sequence[Setup]) -> 
         ),
         mean=inputs.mean,
         std=inputs.std,
+        sources=_sources(inputs, indices, setups),
+        trigger=inputs.trigger,
     )
 
 
+def _target_views(inputs: Inputs, indices: Sequence[int], setups: Sequence[Setup]) -> Tensor:
+    """Each trial's target, then as many drawn views of it as the attack asks for; uint8."""
+    count = getattr(inputs.spec.attack, "target_views", 1) - 1
+    views = []
+    for index, setup in zip(indices, setups, strict=True):
+        target = inputs.data.test.images[setup.target_index][None]
+        generator = torch.Generator().manual_seed(seed_for(inputs.spec.seed, index, "views"))
+        drawn = apply_views(target.expand(count, -1, -1, -1), *draw_views(generator, count))
+        views.append(torch.cat([target, drawn]))
+    return torch.stack(views)
+
+
+def _sources(inputs: Inputs, indices: Sequence[int], setups: Sequence[Setup]) -> Tensor | None:
+    """For a backdoor: training images of the target class, as many as there are bases, drawn."""
+    if inputs.trigger is None:
+        return None
+    train, drawn = inputs.data.train, []
+    for index, setup in zip(indices, setups, strict=True):
+        of_class = torch.where(train.labels == setup.target_class)[0]
+        generator = torch.Generator().manual_seed(seed_for(inputs.spec.seed, index, "sources"))
+        chosen = torch.randperm(len(of_class), generator=generator)[: len(setup.base_indices)]
+        drawn.append(train.images[of_class[chosen]])
+    return torch.stack(drawn).to(inputs.device) / 255
+
+
 def _poison_set(inputs: Inputs, setup: Setup, pixels: Tensor, made_by: str) -> PoisonSet:
-    indices = torch.tensor(setup.base_indices)
+    indices, trigger = torch.tensor(setup.base_indices), inputs.trigger
     manifest: dict[str, Any] = {
         "dataset": inputs.data.spec.name,
         "dataset_md5": inputs.data.md5,
@@ -121,6 +148,8 @@ def _poison_set(inputs: Inputs, setup: Setup, pixels: Tensor, made_by: str) -> P
         target_index=setup.target_index,
         base_class=setup.base_class,
         bases=inputs.data.train.images[indices].numpy(),
+        trigger=None if trigger is None else trigger.to_uint8().patch.numpy(),
+        trigger_place=None if trigger is None else trigger.place,
         manifest=manifest,
     )
 

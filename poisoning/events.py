@@ -27,6 +27,7 @@ class Machine(Message):
     work_dir: str  # results of this job and its saved state; kept between attempts
     device: str = "auto"  # auto | cpu | cuda | cuda:0 | mps
     threads: int | None = None
+    cache_dir: str | None = None  # shared by all jobs of this machine; may be emptied at any time
 
 
 class TrialsJob(Message):
@@ -96,6 +97,20 @@ class Judged(Message):
     clean_accuracy: float  # over the whole test split
 
 
+class Extras(Message):
+    """What else was asked of a victim and its twin. ``variants`` are predictions on transformed
+    targets, by the transformation's name; ``patched_*`` count test images of the target class
+    with the trigger on that are taken for the base class (backdoors only).
+    """
+
+    variants: dict[str, int] = {}
+    twin_variants: dict[str, int] = {}
+    patched_images: int = 0
+    patched_hits: int = 0
+    twin_patched_hits: int = 0
+    checkpoint: str | None = None  # the victim's, where trials draw theirs
+
+
 class OutcomeResult(Message):
     """One trial on one victim, with its twin (same draws, base originals for poisons)."""
 
@@ -108,6 +123,7 @@ class OutcomeResult(Message):
     clean_images: int  # size of the test split clean_accuracy was measured on
     seconds: float
     outcome_hash: str
+    extras: Extras = Extras()
 
 
 class TrialDone(Message):

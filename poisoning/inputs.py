@@ -11,6 +11,9 @@ from poisoning import catalog, data, devices
 from poisoning.attacks.batch import Constants, Surrogates
 from poisoning.events import TrialsJob
 from poisoning.models import Network, store
+from poisoning.ops import triggers
+from poisoning.ops.triggers import Trigger
+from poisoning.params import Triggered
 from poisoning.spec import Access, FieldError
 from poisoning.victims.features import FeatureTable
 
@@ -37,10 +40,8 @@ class Inputs:
         self.job, self.spec = job, job.spec
         self.device = devices.pick(job.machine.device)
         self.data = data.load(job.spec.data.dataset, job.machine.data_dir)
-        named = [(f"surrogates.{i}", name) for i, name in enumerate(job.spec.surrogates)]
-        named += [(f"victims.{i}", victim.checkpoint) for i, victim in enumerate(job.spec.victims)]
         self.checkpoints: dict[str, Checkpoint] = {}
-        for field, name in named:
+        for field, name in job.spec.checkpoint_names():
             if name not in self.checkpoints:
                 self.checkpoints[name] = self._load(field, name)
         self._tables: dict[str, FeatureTable] = {}
@@ -68,6 +69,14 @@ class Inputs:
     @property
     def std(self) -> Constants:
         return self.data.spec.std if self.spec.data.normalize else (1.0, 1.0, 1.0)
+
+    @cached_property
+    def trigger(self) -> Trigger | None:
+        """A backdoor's, the same in all trials of the experiment."""
+        attack = self.spec.attack
+        if not isinstance(attack, Triggered):
+            return None
+        return triggers.make(attack, self.data.spec.image_size, self.spec.seed)
 
     @cached_property
     def surrogates(self) -> Surrogates:

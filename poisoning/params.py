@@ -7,6 +7,7 @@ Units: ``eps_255`` is an l-infinity budget in steps of 1/255; step sizes and lea
 the space their attack optimises (pixels in [0, 1] unless said otherwise).
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,11 +40,9 @@ class NoPerturbation(Knobs):
     name: Literal["no_perturbation"] = "no_perturbation"
 
 
-class FeatureCollision(Knobs):
-    """Feature Collision, l-infinity form (Shafahi et al. 2018, as bounded by the benchmark)."""
+class _Collision(Knobs):
+    """What all forms of Feature Collision have in common."""
 
-    name: Literal["feature_collision"] = "feature_collision"
-    eps_255: Eps = 8
     steps: int = Field(120, ge=1, le=100_000, title="Steps", description="Gradient steps.")
     step_size: float = Field(
         0.001, gt=0, title="Step size", description="First step size; cut whenever a step fails."
@@ -64,26 +63,55 @@ class FeatureCollision(Knobs):
     )
 
 
-class ConvexPolytope(Knobs):
+class FeatureCollision(_Collision):
+    """Feature Collision, l-infinity form (Shafahi et al. 2018, as bounded by the benchmark)."""
+
+    name: Literal["feature_collision"] = "feature_collision"
+    eps_255: Eps = 8
+
+
+class FeatureCollisionReference(_Collision):
+    """Feature Collision as the benchmark's code runs it: a refused step freezes its poison."""
+
+    name: Literal["feature_collision_reference"] = "feature_collision_reference"
+    eps_255: Eps = 8
+
+
+class FeatureCollisionL2(_Collision):
+    """Feature Collision as its paper states it: a penalty on the l2 distance, no budget."""
+
+    name: Literal["feature_collision_l2"] = "feature_collision_l2"
+    beta: float = Field(
+        4.0,
+        gt=0,
+        title="Beta",
+        description="Weight of the squared distance to the base, in normalised pixel units.",
+    )
+
+
+class _Polytope(Knobs):
+    """What Convex Polytope and Bullseye Polytope have in common: Adam within a budget."""
+
+    eps_255: Eps = 8
+    steps: int = Field(1200, ge=1, le=100_000, title="Steps", description="Adam steps.")
+    learning_rate: float = Field(
+        0.04, gt=0, title="Learning rate", description="Adam's rate, in normalised pixel units."
+    )
+
+
+class ConvexPolytope(_Polytope):
     """Convex Polytope, penultimate features (Zhu et al. 2019)."""
 
     name: Literal["convex_polytope"] = "convex_polytope"
-    eps_255: Eps = 8
-    steps: int = Field(1200, ge=1, le=100_000, title="Steps", description="Adam steps.")
-    learning_rate: float = Field(
-        0.04, gt=0, title="Learning rate", description="Adam's rate, in normalised pixel units."
-    )
 
 
-class BullseyePolytope(Knobs):
-    """Bullseye Polytope, mean mode, un-squared normalised loss (Aghakhani et al. 2021)."""
+class ConvexPolytopeEndToEnd(_Polytope):
+    """Convex Polytope on the output of every block: against victims that train end to end."""
 
-    name: Literal["bullseye_polytope"] = "bullseye_polytope"
-    eps_255: Eps = 8
-    steps: int = Field(1200, ge=1, le=100_000, title="Steps", description="Adam steps.")
-    learning_rate: float = Field(
-        0.04, gt=0, title="Learning rate", description="Adam's rate, in normalised pixel units."
-    )
+    name: Literal["convex_polytope_end_to_end"] = "convex_polytope_end_to_end"
+
+
+class _Bullseye(_Polytope):
     draws: int = Field(
         1,
         ge=1,
@@ -91,11 +119,189 @@ class BullseyePolytope(Knobs):
         title="Draws",
         description="Dropout draws averaged per surrogate and step (the paper's multi-draw).",
     )
+    target_views: int = Field(
+        1,
+        ge=1,
+        le=32,
+        title="Target views",
+        description="Views of the target whose features are averaged (multi-target mode): the "
+        "target itself, then random crops and flips of it.",
+    )
 
 
-ATTACK_PARAMS = (NoPerturbation, FeatureCollision, ConvexPolytope, BullseyePolytope)
+class BullseyePolytope(_Bullseye):
+    """Bullseye Polytope, mean mode, un-squared normalised loss (Aghakhani et al. 2021)."""
+
+    name: Literal["bullseye_polytope"] = "bullseye_polytope"
+
+
+class BullseyePolytopeSquared(_Bullseye):
+    """Bullseye Polytope, mean mode, squared normalised loss."""
+
+    name: Literal["bullseye_polytope_squared"] = "bullseye_polytope_squared"
+
+
+class BullseyePolytopeEndToEnd(_Bullseye):
+    """Bullseye Polytope on the output of every block: against victims that train end to end."""
+
+    name: Literal["bullseye_polytope_end_to_end"] = "bullseye_polytope_end_to_end"
+
+
+class Triggered(Knobs):
+    """The trigger of a backdoor: a square patch near the lower right corner."""
+
+    pattern: Literal["checkerboard", "random", "white"] = Field(
+        "checkerboard",
+        title="Pattern",
+        description="checkerboard: black and white pixels. random: 4 x 4 colours drawn from the "
+        "seed, enlarged. white: one white square.",
+    )
+    patch_size: int = Field(
+        5, ge=1, le=64, title="Patch size", json_schema_extra={"unit": "px"},
+        description="Side of the patch.",
+    )  # fmt: skip
+    inset: int = Field(
+        0, ge=0, le=63, title="Inset", json_schema_extra={"unit": "px"},
+        description="Distance of the patch from the image's lower and right edge.",
+    )  # fmt: skip
+
+
+class BadNets(Triggered):
+    """BadNets (Gu et al. 2017), clean labels: the trigger on images of the base class."""
+
+    name: Literal["badnets"] = "badnets"
+    patch_size: int = Field(
+        3, ge=1, le=64, title="Patch size", json_schema_extra={"unit": "px"},
+        description="Side of the patch.",
+    )  # fmt: skip
+
+
+class _CleanLabelBackdoor(Triggered):
+    eps_255: Eps = 8
+    steps: int = Field(20, ge=1, le=10_000, title="Steps", description="PGD steps.")
+    step_size_255: float = Field(
+        2.0,
+        gt=0,
+        le=255,
+        title="Step size",
+        description="Of one signed step.",
+        json_schema_extra={"unit": "/255"},
+    )
+
+
+class CleanLabelBackdoor(_CleanLabelBackdoor):
+    """Clean-Label Backdoor (Turner et al. 2019): the patch is pasted at full contrast."""
+
+    name: Literal["clean_label_backdoor"] = "clean_label_backdoor"
+
+
+class CleanLabelBackdoorReference(_CleanLabelBackdoor):
+    """Clean-Label Backdoor as the benchmark's code runs it: the patch too is clipped to eps."""
+
+    name: Literal["clean_label_backdoor_reference"] = "clean_label_backdoor_reference"
+
+
+class _HiddenTrigger(Triggered):
+    eps_255: Eps = 8
+    pattern: Literal["checkerboard", "random", "white"] = Field(
+        "random",
+        title="Pattern",
+        description="checkerboard: black and white pixels. random: 4 x 4 colours drawn from the "
+        "seed, enlarged. white: one white square.",
+    )
+    inset: int = Field(
+        5, ge=0, le=63, title="Inset", json_schema_extra={"unit": "px"},
+        description="Distance of the patch from the image's lower and right edge.",
+    )  # fmt: skip
+    steps: int = Field(5000, ge=1, le=100_000, title="Steps", description="Gradient steps.")
+    learning_rate: float = Field(
+        0.001, gt=0, title="Learning rate", description="Of the plain gradient step, in pixels."
+    )
+    decay: float = Field(
+        0.95, gt=0, le=1, title="Decay", description="Factor on the rate at each interval."
+    )
+    decay_every: int = Field(
+        2000, ge=1, title="Decay interval", description="Steps between two decays."
+    )
+    tolerance: float = Field(
+        10.0,
+        ge=0,
+        title="Tolerance",
+        description="A trial is done when its summed squared distance falls below this.",
+    )
+
+
+class HiddenTriggerBackdoor(_HiddenTrigger):
+    """Hidden-Trigger Backdoor (Saha et al. 2020): every base is paired with a source of its own."""
+
+    name: Literal["hidden_trigger_backdoor"] = "hidden_trigger_backdoor"
+
+
+class HiddenTriggerBackdoorReference(_HiddenTrigger):
+    """Hidden-Trigger Backdoor as the benchmark's code pairs: bases may share a source."""
+
+    name: Literal["hidden_trigger_backdoor_reference"] = "hidden_trigger_backdoor_reference"
+
+
+class WitchesBrew(Knobs):
+    """Witches' Brew, gradient matching (Geiping et al. 2021)."""
+
+    name: Literal["witches_brew"] = "witches_brew"
+    eps_255: Eps = 8
+    steps: int = Field(250, ge=1, le=100_000, title="Steps", description="Signed Adam steps.")
+    restarts: int = Field(
+        8, ge=1, le=64, title="Restarts", description="Random starts; the lowest loss is kept."
+    )
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        title="Learning rate",
+        description="Signed Adam's rate, in pixels; empty: 0.1 J / 512 / surrogates, as published.",
+    )
+    augment: bool = Field(
+        True,
+        title="Augment",
+        description="Random shifts and flips of the poisons while crafting, differentiable.",
+    )
+    max_shift: int = Field(
+        4, ge=0, le=64, title="Largest shift", json_schema_extra={"unit": "px"},
+        description="Of the augmentation; published: 4 on CIFAR-10, 8 on Tiny ImageNet.",
+    )  # fmt: skip
+
+
+ATTACK_PARAMS = (
+    NoPerturbation,
+    FeatureCollision,
+    FeatureCollisionReference,
+    FeatureCollisionL2,
+    ConvexPolytope,
+    ConvexPolytopeEndToEnd,
+    BullseyePolytope,
+    BullseyePolytopeSquared,
+    BullseyePolytopeEndToEnd,
+    CleanLabelBackdoor,
+    CleanLabelBackdoorReference,
+    HiddenTriggerBackdoor,
+    HiddenTriggerBackdoorReference,
+    WitchesBrew,
+    BadNets,
+)
 AttackParams = Annotated[
-    NoPerturbation | FeatureCollision | ConvexPolytope | BullseyePolytope,
+    NoPerturbation
+    | FeatureCollision
+    | FeatureCollisionReference
+    | FeatureCollisionL2
+    | ConvexPolytope
+    | ConvexPolytopeEndToEnd
+    | BullseyePolytope
+    | BullseyePolytopeSquared
+    | BullseyePolytopeEndToEnd
+    | CleanLabelBackdoor
+    | CleanLabelBackdoorReference
+    | HiddenTriggerBackdoor
+    | HiddenTriggerBackdoorReference
+    | WitchesBrew
+    | BadNets,
     Field(discriminator="name"),
 ]
 
@@ -109,7 +315,15 @@ class Recipe(Knobs):
     optimizer: Literal["sgd", "adam"] = Field(
         "sgd", title="Optimiser", description="SGD with momentum, or Adam."
     )
-    learning_rate: float = Field(0.01, gt=0, title="Learning rate", description="At epoch 0.")
+    learning_rate: float = Field(
+        0.01, gt=0, title="Learning rate", description="At epoch 0; the peak of one cycle."
+    )
+    schedule: Literal["steps", "one_cycle"] = Field(
+        "steps",
+        title="Schedule",
+        description="steps: multiplied by the factor at each drop. one_cycle: linearly up over "
+        "the first 30 %, then half a cosine down to 0.",
+    )
     drop_epochs: tuple[int, ...] = Field(
         (30,),
         title="Drop epochs",
@@ -135,6 +349,63 @@ UNIFIED_END_TO_END = Recipe()
 UNIFIED_FROM_SCRATCH = Recipe(learning_rate=0.1, drop_epochs=(100, 150), epochs=200)
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A recipe by name, and where it comes from."""
+
+    title: str
+    recipe: Recipe
+
+
+RECIPES: dict[str, Preset] = {
+    "unified_transfer": Preset("Unified benchmark, transfer (40 epochs)", UNIFIED_FROZEN),
+    "unified_from_scratch": Preset(
+        "Unified benchmark, from scratch (200 epochs)", UNIFIED_FROM_SCRATCH
+    ),
+    "gradient_matching": Preset(
+        "Witches' Brew, conservative (40 epochs)",
+        Recipe(
+            learning_rate=0.1,
+            drop_epochs=(15, 25, 35),
+            nesterov=True,
+            weight_decay=5e-4,
+        ),
+    ),
+    "poison_frogs": Preset(
+        "Poison Frogs, fine-tuning (Adam, 20 epochs)",
+        Recipe(
+            optimizer="adam", learning_rate=1.85e-5, drop_epochs=(), epochs=20,
+            weight_decay=0, augment=False,
+        ),
+    ),
+    "polytope_transfer": Preset(
+        "Convex Polytope, last layer (Adam, 60 epochs)",
+        Recipe(
+            optimizer="adam", learning_rate=0.1, drop_epochs=(30, 45), epochs=60,
+            batch_size=64, weight_decay=0, augment=False,
+        ),
+    ),
+    "hidden_trigger": Preset(
+        "Hidden trigger, last layer (SGD, 30 epochs)",
+        Recipe(
+            learning_rate=0.001, drop_epochs=(10, 20), epochs=30, batch_size=256,
+            weight_decay=0, augment=False,
+        ),
+    ),
+    "quick_transfer": Preset(
+        "Short fine-tuning (2 epochs)",
+        Recipe(learning_rate=0.05, schedule="one_cycle", epochs=2),
+    ),
+    "fast_from_scratch": Preset(
+        "Fast, from scratch (one cycle, 16 epochs)",
+        Recipe(
+            learning_rate=0.4, schedule="one_cycle", epochs=16, batch_size=512,
+            nesterov=True, weight_decay=5e-4,
+        ),
+    ),
+}  # fmt: skip
+
+
 # --- victims ----------------------------------------------------------------------------------
 
 CheckpointName = Annotated[
@@ -145,6 +416,14 @@ CheckpointName = Annotated[
         description="Name in the catalogue of checkpoints.",
     ),
 ]
+Label = Annotated[
+    str | None,
+    Field(
+        max_length=60,
+        title="Label",
+        description="The published column's own name for itself.",
+    ),
+]
 
 
 class FrozenVictim(Knobs):
@@ -153,13 +432,41 @@ class FrozenVictim(Knobs):
     regime: Literal["frozen"] = "frozen"
     checkpoint: CheckpointName
     recipe: Recipe = UNIFIED_FROZEN
-    label: str | None = Field(
-        None,
-        max_length=60,
-        title="Label",
-        description="The published column's own name for itself.",
+    label: Label = None
+
+
+class EndToEndVictim(Knobs):
+    """A pretrained network, fine-tuned whole on the poisoned set, BN in train mode (E2E)."""
+
+    regime: Literal["end_to_end"] = "end_to_end"
+    checkpoint: CheckpointName
+    recipe: Recipe = UNIFIED_END_TO_END
+    keeps_linear: bool = Field(
+        False,
+        title="Keep the last layer",
+        description="Go on from the checkpoint's own last layer, where its classes are the same.",
     )
+    label: Label = None
 
 
-VICTIM_PARAMS = (FrozenVictim,)
-VictimSpec = FrozenVictim
+class FromScratchVictim(Knobs):
+    """A network trained from random weights on the poisoned set (FST)."""
+
+    regime: Literal["from_scratch"] = "from_scratch"
+    model: str = Field("resnet18", title="Model", description="Name of an architecture.")
+    recipe: Recipe = UNIFIED_FROM_SCRATCH
+    shared_twins: int = Field(
+        4,
+        ge=0,
+        le=64,
+        title="Shared twins",
+        description="Clean victims that all trials share in turn; 0: every trial its own.",
+    )
+    label: Label = None
+
+
+VICTIM_PARAMS = (FrozenVictim, EndToEndVictim, FromScratchVictim)
+VictimSpec = Annotated[
+    FrozenVictim | EndToEndVictim | FromScratchVictim, Field(discriminator="regime")
+]
+AnyVictim = FrozenVictim | EndToEndVictim | FromScratchVictim

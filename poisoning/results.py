@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from poisoning import catalog, stats
 from poisoning.events import OutcomeResult, TrialDone
-from poisoning.spec import ExperimentSpec
+from poisoning.params import AnyVictim
+from poisoning.spec import ExperimentSpec, checkpoint_of
 
 
 @dataclass
@@ -25,13 +26,19 @@ class Results:
     def tallies(self) -> Iterator["Tally"]:
         """One for every victim."""
         for number, victim in enumerate(self.spec.victims):
-            yield Tally(victim.checkpoint, self.outcomes(number))
+            yield Tally(victim_name(victim), self.outcomes(number))
 
     def to_json(self) -> str:
         """Spec and trials, in full."""
         trials = [trial.model_dump(mode="json") for trial in self.trials]
         whole = {"title": self.title, "spec": self.spec.model_dump(mode="json"), "trials": trials}
         return json.dumps(whole, indent=1) + "\n"
+
+
+def victim_name(victim: AnyVictim) -> str:
+    """Its checkpoint, or the model that is trained from random weights, and its regime."""
+    name: str = checkpoint_of(victim) or getattr(victim, "model", "")
+    return name if victim.regime == "frozen" else f"{name}, {catalog.regime(victim.regime).title}"
 
 
 @dataclass(frozen=True)

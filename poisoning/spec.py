@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from poisoning import catalog
-from poisoning.params import AttackParams, CheckpointName, Knobs, VictimSpec
+from poisoning.params import AnyVictim, AttackParams, CheckpointName, Knobs, Triggered, VictimSpec
 
 Profile = Literal["smoke", "quick", "paper"]
 Precision = Literal["exact", "fast"]
 Access = Literal["white_box", "grey_box", "black_box"]
+SAMPLED = "sampled"  # in a checkpoint's place: the one that the trial draws
 BENCHMARK_SETUPS = {  # the benchmark's lists, and the data set each counts its images in
     "cifar10_transfer_learning": "cifar10",
     "cifar10_from_scratch": "cifar10",
@@ -71,6 +72,13 @@ class ExperimentSpec(Knobs):
         description="Checkpoints the attacker crafts on; several make an ensemble.",
     )
     victims: Annotated[tuple[VictimSpec, ...], Field(min_length=1, max_length=16)]
+    sampled_from: tuple[CheckpointName, ...] = Field(
+        (),
+        max_length=10,
+        title="Sampled from",
+        description="Checkpoints of which every trial draws one; 'sampled' in a surrogate's or a "
+        "victim's place means that one.",
+    )
     data: DataSpec = DataSpec()
     trials: int = Field(
         20, ge=1, le=10_000, title="Trials", description="How many setups are carried through."
@@ -90,6 +98,42 @@ class ExperimentSpec(Knobs):
         check_fit(self)
         return self
 
+    def checkpoint_names(self) -> list[tuple[str, str]]:
+        """Every checkpoint it needs: (dotted field, name), in the order of the fields."""
+        named = [(f"surrogates.{i}", name) for i, name in enumerate(self.surrogates)]
+        for i, victim in enumerate(self.victims):
+            if (name := checkpoint_of(victim)) is not None:
+                named.append((f"victims.{i}.checkpoint", name))
+        drawn = [(f"sampled_from.{i}", name) for i, name in enumerate(self.sampled_from)]
+        return [*(row for row in named if row[1] != SAMPLED), *drawn]
+
+    def for_trial(self, index: int) -> "ExperimentSpec":
+        """The spec with the checkpoint that trial ``index`` draws in the place of 'sampled'."""
+        if not self.sampled_from:
+            return self
+        drawn = self.sampled_from[seed_for(self.seed, index, "sampled") % len(self.sampled_from)]
+        plain = self.model_dump() | {"sampled_from": ()}
+        plain["surrogates"] = [drawn if s == SAMPLED else s for s in self.surrogates]
+        for victim in plain["victims"]:
+            if victim.get("checkpoint") == SAMPLED:
+                victim["checkpoint"] = drawn
+        return ExperimentSpec.model_validate(plain)
+
+
+def checkpoint_of(victim: AnyVictim) -> str | None:
+    """The checkpoint a victim starts from; None where it starts from random weights."""
+    return getattr(victim, "checkpoint", None)
+
+
+class Adversarial(Knobs):
+    """Adversarial training (Madry et al. 2018): every batch is attacked by PGD first."""
+
+    eps_255: float = Field(8, gt=0, le=255, title="Budget eps", description="In steps of 1/255.")
+    steps: int = Field(7, ge=1, le=100, title="Steps", description="PGD steps per batch.")
+    step_size_255: float = Field(
+        2.0, gt=0, le=255, title="Step size", description="Of one signed step, in 1/255."
+    )
+
 
 class PretrainSpec(Knobs):
     """How an extractor is pretrained; the defaults are the benchmark's recipe (A9)."""
@@ -107,6 +151,9 @@ class PretrainSpec(Knobs):
     augment: bool = Field(False, title="Augment", description="Random crop and flip.")
     normalize: bool = Field(True, title="Normalise")
     precision: Precision = Field("exact", title="Precision")
+    adversarial: Adversarial | None = Field(
+        None, title="Adversarial", description="Train on PGD's images instead of clean ones."
+    )
     seed: int = Field(0, ge=0, lt=2**31, title="Seed")
 
     @model_validator(mode="after")
@@ -188,11 +235,55 @@ def check_fit(spec: ExperimentSpec) -> None:
             "is the target class; the attacker must want another class",
             "choose another class, or leave it empty",
         )
-    needs_surrogate = catalog.attack(spec.attack.name).budget != "none"
-    if needs_surrogate and not spec.surrogates:
+    if catalog.attack(spec.attack.name).needs != "nothing" and not spec.surrogates:
         raise FieldError("surrogates", "this attack crafts on a surrogate; name at least one")
     if len(set(spec.surrogates)) != len(spec.surrogates):
         raise FieldError("surrogates", "the same checkpoint stands twice", "leave one out")
+    _check_trigger(spec, data)
+    _check_sampled(spec)
+    for number, victim in enumerate(spec.victims):
+        _check_victim(f"victims.{number}", victim, data)
+
+
+def _check_trigger(spec: ExperimentSpec, data: catalog.Dataset) -> None:
+    attack = spec.attack
+    if isinstance(attack, Triggered) and attack.patch_size + attack.inset > data.image_size:
+        raise FieldError(
+            "attack.patch_size",
+            f"a patch of {attack.patch_size} px, {attack.inset} px from the edge, does not fit "
+            f"into images of {data.image_size} px",
+            "lower it, or attack.inset",
+        )
+
+
+def _check_sampled(spec: ExperimentSpec) -> None:
+    is_used = SAMPLED in (*spec.surrogates, *(checkpoint_of(v) for v in spec.victims))
+    if is_used and not spec.sampled_from:
+        raise FieldError(
+            "sampled_from", f"{SAMPLED!r} stands for a checkpoint, but of which?", "name some"
+        )
+    if spec.sampled_from and not is_used:
+        raise FieldError(
+            "sampled_from",
+            "no surrogate and no victim is drawn from these",
+            f"write {SAMPLED!r} where the drawn one belongs, or leave it empty",
+        )
+    if len(set(spec.sampled_from)) != len(spec.sampled_from):
+        raise FieldError("sampled_from", "the same checkpoint stands twice", "leave one out")
+    if SAMPLED in spec.sampled_from:
+        raise FieldError("sampled_from", f"{SAMPLED!r} is no checkpoint", "leave it out")
+
+
+def _check_victim(field: str, victim: AnyVictim, data: catalog.Dataset) -> None:
+    if victim.regime == "from_scratch":
+        model = _known(f"{field}.model", catalog.model, victim.model)
+        if model.image_size not in (None, data.image_size):
+            raise FieldError(
+                f"{field}.model",
+                f"{model.title} takes images of {model.image_size} px; {data.title} has "
+                f"{data.image_size}",
+                "choose another model",
+            )
 
 
 # --- identity ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from poisoning import catalog, check, crafting, devices
 from poisoning.check import Perceptibility
@@ -88,8 +89,16 @@ def _victim_batch(inputs: Inputs, crafted: Sequence[Crafted]) -> VictimBatch:
         base_indices=torch.stack([torch.from_numpy(s.base_indices) for s in sets]),
         poisons=torch.stack([torch.from_numpy(s.poisons) for s in sets]),
         base_labels=torch.tensor([s.base_class for s in sets]),
-        targets=torch.stack([torch.from_numpy(s.target[0]) for s in sets]),
+        targets=_judged_targets(inputs, [torch.from_numpy(s.target[0]) for s in sets]),
+        target_labels=torch.tensor([s.target_label for s in sets]),
+        trigger=None if inputs.trigger is None else inputs.trigger.to_uint8(),
     )
+
+
+def _judged_targets(inputs: Inputs, targets: list[Tensor]) -> Tensor:
+    """What the victims are asked about: the targets, stamped where the attack is a backdoor."""
+    images = torch.stack(targets)
+    return images if inputs.trigger is None else inputs.trigger.to_uint8().stamp(images)
 
 
 def _train_and_judge(

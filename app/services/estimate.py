@@ -98,8 +98,7 @@ def batch_size(settings: Settings, cost: Cost) -> int:
 
 def checkpoints_of(spec: ExperimentSpec) -> list[str]:
     """Names of all checkpoints an experiment uses, each once."""
-    victims = [name for v in spec.victims if (name := getattr(v, "checkpoint", None))]
-    return list(dict.fromkeys([*spec.surrogates, *victims]))
+    return list(dict.fromkeys(name for _, name in spec.checkpoint_names()))
 
 
 def available_mib(settings: Settings) -> float | None:
@@ -129,7 +128,7 @@ def model_cost(session: Session, settings: Settings, spec: ExperimentSpec) -> Co
     for knob in ("steps", "draws", "restarts"):
         steps *= getattr(spec.attack, knob, 1)
     flop = INPUT_GRADIENT * spec.data.poisons * sum(m.forward_mflop for m in surrogates) * 1e6
-    is_idle = catalog.attack(spec.attack.name).budget == "none"
+    is_idle = catalog.attack(spec.attack.name).needs == "nothing"
     craft = 0.0 if is_idle else steps * (len(surrogates) * STEP_S + flop / rate)
     victim_s = shared_s = table_mib = 0.0
     for victim in spec.victims:

@@ -154,11 +154,9 @@ def _checkpoints(
     session: Session, settings: Settings, spec: ExperimentSpec, now: datetime
 ) -> list[int]:
     """Ids of the checkpoints a spec names; those that are only recipes are queued."""
-    named = [(f"surrogates.{i}", name) for i, name in enumerate(spec.surrogates)]
-    named += [(f"victims.{i}.checkpoint", v.checkpoint) for i, v in enumerate(spec.victims)]
     ids: dict[int, None] = {}
     wanted = catalog.dataset(spec.data.dataset)
-    for field, name in named:
+    for field, name in spec.checkpoint_names():
         row = checkpoints.ensure(session, settings, name, field, now)
         pretrained_on = catalog.DATASETS.get(row.dataset)
         if pretrained_on and pretrained_on.image_size != wanted.image_size:

@@ -116,4 +116,5 @@ def _outcome(trial: Trial, result: OutcomeResult) -> Outcome:
         clean_images=result.clean_images,
         seconds=result.seconds,
         outcome_hash=result.outcome_hash,
+        extras=result.extras.model_dump(mode="json", exclude_defaults=True) or None,
     )

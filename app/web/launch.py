@@ -147,7 +147,7 @@ class LaunchForm:
 
     @property
     def needs_surrogates(self) -> bool:
-        return self.attack.budget != "none"
+        return self.attack.needs != "nothing"
 
     # --- what it means ----------------------------------------------------------------------
 
@@ -159,7 +159,8 @@ class LaunchForm:
         victims = []
         for victim in self.victims:
             nested = forms.nest([*victim.plain, *victim.recipe])
-            victims.append(nested["victims"][str(victim.index)])
+            chosen = forms.last(self.values, f"victims.{victim.index}.regime", "frozen")
+            victims.append({"regime": chosen} | nested["victims"][str(victim.index)])
         tree["victims"] = victims
         return tree
 

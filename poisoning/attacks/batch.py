@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from poisoning import devices
 from poisoning.models import Network
+from poisoning.ops.triggers import Trigger
 from poisoning.spec import Precision
 
 T = TypeVar("T")
@@ -33,8 +34,7 @@ class CraftBatch:
     mean: Constants  # of the victim's data set: what an optimiser in normalised units needs
     std: Constants
     sources: Tensor | None = None  # [T, J, C, H, W], images of the target class
-    trigger: Tensor | None = None  # [C, P, P]
-    trigger_place: tuple[int, int] | None = None  # (row, column) of its upper left corner
+    trigger: Trigger | None = None
 
     def __len__(self) -> int:
         return len(self.bases)
@@ -52,7 +52,6 @@ class CraftBatch:
             self.std,
             None if self.sources is None else self.sources[only],
             self.trigger,
-            self.trigger_place,
         )
 
 

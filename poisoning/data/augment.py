@@ -41,9 +41,9 @@ def apply_views(images: Tensor, dy: Tensor, dx: Tensor, flip: Tensor) -> Tensor:
     columns = torch.where(flip[:, None], width - 1 - columns, columns) + dx[:, None]
     rows = torch.arange(height, device=device) + dy[:, None]
     # one gather over flat pixel places; the channels share them
-    places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).view(n, 1, -1)
-    flat = padded.reshape(n, channels, -1)
-    return flat.gather(2, places.expand(n, channels, -1)).view(images.shape)
+    places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).view(n, 1, height * width)
+    flat = padded.flatten(2)
+    return flat.gather(2, places.expand(-1, channels, -1)).view(images.shape)
 
 
 def normalize(

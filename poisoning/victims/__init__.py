@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from poisoning.events import Judged
+from poisoning.ops.triggers import Trigger
 from poisoning.spec import seed_for
 
 
@@ -24,6 +25,8 @@ class VictimBatch:
     poisons: Tensor  # uint8 [T, J, C, H, W]
     base_labels: Tensor  # int64 [T]
     targets: Tensor  # uint8 [T, C, H, W], with the trigger on where there is one
+    target_labels: Tensor  # int64 [T]
+    trigger: Trigger | None = None  # in uint8
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -32,7 +32,10 @@ def spec(attack: params.Knobs, trials: int = 20, **changes: object) -> Experimen
         {
             "attack": attack.model_dump(),
             "surrogates": [] if is_control else [WHITE],
-            "victims": [{"checkpoint": WHITE}, {"checkpoint": BLACK, "label": "transfer"}],
+            "victims": [
+                {"regime": "frozen", "checkpoint": WHITE},
+                {"regime": "frozen", "checkpoint": BLACK, "label": "transfer"},
+            ],
             "data": DataSpec(dataset="digits_5_9", train_size=500, poisons=5).model_dump(),
             "trials": trials,
             "profile": "smoke",

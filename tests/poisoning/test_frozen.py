@@ -50,6 +50,7 @@ def victim_batch(digits, trials=3, poisons=4, clean=60, indices=None):
         poisons=(originals + noise).clamp(0, 255).to(torch.uint8),
         base_labels=torch.tensor(base_labels),
         targets=digits.test.images[:trials],
+        target_labels=digits.test.labels[:trials],
     )
 
 
@@ -134,6 +135,7 @@ def test_a_trials_verdict_does_not_depend_on_its_batch(digits):
     alone = VictimBatch(
         whole.seed, whole.indices[only], whole.clean[only], whole.base_indices[only],
         whole.poisons[only], whole.base_labels[only], whole.targets[only],
+        whole.target_labels[only],
     )  # fmt: skip
     (verdict,) = frozen.train_and_judge(victim, table(digits), alone)
     assert verdict.poisoned.margin == pytest.approx(together[1].poisoned.margin, abs=1e-4)

@@ -183,7 +183,9 @@ def test_run_takes_a_spec_file(tmp_path, capsys):
     fake_checkpoint(tmp_path)
     spec = {
         "attack": {"name": "no_perturbation"},
-        "victims": [{"checkpoint": "convnet3-digits_0_4-s0", "recipe": {"epochs": 1}}],
+        "victims": [
+            {"regime": "frozen", "checkpoint": "convnet3-digits_0_4-s0", "recipe": {"epochs": 1}}
+        ],
         "data": {"dataset": "digits_5_9", "train_size": 60, "poisons": 3},
         "trials": 5,
     }
