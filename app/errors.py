@@ -96,9 +96,20 @@ _BOUNDS = {
 def readable(errors: Iterable[Any], model: type[BaseModel] | None = None) -> list[FieldProblem]:
     """Field problems of pydantic's ``error.errors()``; ``model`` is what was validated.
 
-    Tags of unions are dropped from the paths; unknown names come with a suggestion.
+    Tags of unions are dropped from the paths; unknown names come with a suggestion. A list that is
+    called too short because its items are wrong is not mentioned: its items are.
     """
-    return [_readable(error, model) for error in errors]
+    found = list(errors)
+    places = [tuple(error["loc"]) for error in found]
+    return [
+        _readable(error, model)
+        for error, place in zip(found, places, strict=True)
+        if error["type"] != "too_short" or not any(_is_below(other, place) for other in places)
+    ]
+
+
+def _is_below(place: tuple[Any, ...], above: tuple[Any, ...]) -> bool:
+    return len(place) > len(above) and place[: len(above)] == above
 
 
 def invalid(error: ValidationError, model: type[BaseModel] | None = None) -> Invalid:
@@ -136,20 +147,25 @@ def _readable(error: Any, model: type[BaseModel] | None) -> FieldProblem:
     return FieldProblem(field=path, message=message[:1].lower() + message[1:])
 
 
+def _tagged(part: Any) -> type[BaseModel] | None:
+    """The model a part of a path stands for where it is the tag of a union, not a field."""
+    row = catalog.ATTACKS.get(part) or catalog.REGIMES.get(part)
+    return row.params if row else None
+
+
 def _path(loc: Sequence[Any]) -> str:
     """Dotted path without the places ('body', 'query') and without union tags."""
-    tags = set(catalog.ATTACKS)
     parts = list(loc)
     if parts and parts[0] in ("body", "query", "path", "header"):
         parts = parts[1:]
-    kept = [str(p) for i, p in enumerate(parts) if not (p in tags and i > 0)]
+    kept = [str(p) for i, p in enumerate(parts) if not (i > 0 and _tagged(p))]
     return ".".join(kept)
 
 
 def _unknown_tag(path: str, context: Any) -> FieldProblem:
     known = [name.strip().strip("'") for name in context["expected_tags"].split(",")]
-    kind = path.rsplit(".", 1)[-1] or "kind"
     name = context["discriminator"].strip("'")
+    kind = path.rsplit(".", 1)[-1] if name == "name" else name
     error = catalog.UnknownName(kind, str(context["tag"]), known)
     return FieldProblem(
         field=f"{path}.{name}", message=str(error), remedy=f"one of: {', '.join(known)}"
@@ -170,8 +186,9 @@ def _fields_beside(loc: Sequence[Any], model: type[BaseModel] | None) -> set[str
     """Names of the fields that exist where ``loc`` points to one that does not."""
     models = {model} if model else set()
     for part in loc[:-1]:
-        if part in catalog.ATTACKS and any(catalog.ATTACKS[part].params is m for m in models):
-            models = {catalog.ATTACKS[part].params}
+        tagged = _tagged(part)
+        if tagged in models:
+            models = {tagged}
             continue
         stepped: set[type[BaseModel]] = set()
         for each in models:
