@@ -77,5 +77,6 @@ def _leave(**_: Any) -> None:
 
 def _stop_with_parent() -> None:
     """The supervisor holds our stdin; when it dies, however it dies, we stop in order."""
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin.read: at exit, its lock is fatal
+        pass
     os.kill(os.getpid(), signal.SIGTERM)

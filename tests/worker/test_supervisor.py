@@ -87,7 +87,9 @@ def test_one_command_serves_and_works_and_ctrl_c_stops_both(served: Served, benc
         os.killpg(served.process.pid, signal.SIGINT)  # as a terminal's Ctrl-C
         for _ in lines:
             pass  # an open page's stream ends in order, it is not cut off
-    assert served.process.wait(timeout=12) == 0
+    _, said = served.process.communicate(timeout=12)
+    assert served.process.returncode == 0
+    assert "Fatal" not in said and "Traceback" not in said, said
     assert not is_alive(worker) and not bench.is_child_alive()
     assert bench.state(other) == "queued", "handed back"
     assert bench.job(other).failures == 0
