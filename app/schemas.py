@@ -1,9 +1,9 @@
 """What the server says: one model per noun, shared by the JSON API and the HTML pages."""
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from poisoning.params import CheckpointName
 from poisoning.spec import ExperimentSpec, PretrainSpec, Profile
@@ -296,12 +296,20 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^[^,\s][^,]{0,39}$"),
+    Field(description="A word or two, without commas, to find experiments by."),
+]
+
+
 class LaunchRequest(Body):
     """An experiment to run; without a title it gets one from its attack and data."""
 
     spec: ExperimentSpec
     title: str = Field("", max_length=200)
     notes: str = Field("", max_length=20_000)
+    tags: list[Tag] = Field([], max_length=20)
 
 
 class StudyRequest(Body):

@@ -5,11 +5,11 @@ from datetime import datetime
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, Invalid
+from app.errors import Conflict
 from app.models import Experiment, ExperimentCheckpoint, Job, Trial
 from app.queries.experiments import find
 from app.schemas import LaunchRequest
-from app.services import checkpoints, estimate, idempotency, jobs, states
+from app.services import checkpoints, estimate, fit, idempotency, jobs, states
 from app.services.datasets import check_files, check_setups
 from app.settings import Settings
 from poisoning import catalog
@@ -26,8 +26,8 @@ def launch(
 ) -> Experiment:
     """Write an experiment, its trials and its jobs down; the worker does the rest.
 
-    Invalid names the spec's field: files that are not there, a checkpoint nobody knows, a batch
-    that does not fit into memory.
+    Invalid names the spec's field: files that are not there, a checkpoint nobody knows or that
+    does not fit, a batch that does not fit into memory.
     """
     spec = request.spec
     check_data(settings, spec)
@@ -35,6 +35,7 @@ def launch(
     experiment = Experiment(
         title=request.title.strip() or title_of(spec),
         notes=request.notes,
+        tags=list(dict.fromkeys(request.tags)),
         study_id=study_id,
         cloned_from=cloned_from,
         spec=spec.model_dump(mode="json"),
@@ -112,6 +113,7 @@ def clone(session: Session, settings: Settings, experiment_id: int, now: datetim
         spec=ExperimentSpec.model_validate(original.spec),
         title=original.title,
         notes=original.notes,
+        tags=original.tags,
     )
     return launch(session, settings, request, now, cloned_from=original.id)
 
@@ -154,19 +156,10 @@ def _checkpoints(
     session: Session, settings: Settings, spec: ExperimentSpec, now: datetime
 ) -> list[int]:
     """Ids of the checkpoints a spec names; those that are only recipes are queued."""
+    fit.check(session, spec)
     ids: dict[int, None] = {}
-    wanted = catalog.dataset(spec.data.dataset)
     for field, name in spec.checkpoint_names():
-        row = checkpoints.ensure(session, settings, name, field, now)
-        pretrained_on = catalog.DATASETS.get(row.dataset)
-        if pretrained_on and pretrained_on.image_size != wanted.image_size:
-            raise Invalid.field(
-                field,
-                f"{name} was trained on images of {pretrained_on.image_size} px, "
-                f"{wanted.title} has {wanted.image_size} px",
-                "name a checkpoint trained on images of that size",
-            )
-        ids[row.id] = None
+        ids[checkpoints.ensure(session, settings, name, field, now).id] = None
     return list(ids)
 
 
