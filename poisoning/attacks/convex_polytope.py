@@ -19,9 +19,10 @@ target, and may add J images of the base class, each changed by at most eps per 
 import torch
 from torch import Tensor
 
+from poisoning.attacks import _polytope as polytope
 from poisoning.attacks.batch import CraftBatch, Surrogates, target_features
 from poisoning.attacks.report import Report
-from poisoning.ops import adam, projections, simplex
+from poisoning.ops import simplex
 from poisoning.params import ConvexPolytope
 
 
@@ -29,20 +30,8 @@ def craft(
     params: ConvexPolytope, batch: CraftBatch, surrogates: Surrogates, report: Report
 ) -> Tensor:
     """Poisons [T, J, C, H, W] in [0, 1]."""
-    x_b, eps = batch.bases, projections.radius(params.eps_255)
-    std = torch.tensor(batch.std, device=x_b.device).view(-1, 1, 1)
     f_t = target_features(batch, surrogates)
-    moments = torch.zeros_like(x_b)
-    done, (x, m, v) = report.restore(x=x_b.clone(), m=moments, v=moments)
-    for step in range(done + 1, params.steps + 1):
-        x.requires_grad_()
-        loss = distance(x, f_t, surrogates)
-        (g,) = torch.autograd.grad(loss.sum(), x)
-        with torch.no_grad():
-            u, m, v = adam.step(g * std, m, v, step)  # dL/dz = std dL/dx for x = mean + std z
-            x = projections.linf(x - params.learning_rate * std * u, x_b, eps)
-        report(step, params.steps, {"loss": loss.detach().mean()}, x=x, m=m, v=v)
-    return x.detach()
+    return polytope.descend(params, batch, lambda x: distance(x, f_t, surrogates), report)
 
 
 def objective(
@@ -55,10 +44,16 @@ def objective(
 
 def distance(x: Tensor, f_t: list[Tensor], surrogates: Surrogates) -> Tensor:
     """min_c L [T] of poisons x [T, J, C, H, W] for target features f_t, K of [T, D_k]."""
-    losses = []
-    for f, f_t_i in zip(surrogates.features(x.flatten(0, 1)), f_t, strict=True):
-        f = f.unflatten(0, x.shape[:2])  # [T, J, D]
-        c = simplex.coefficients(f.detach(), f_t_i)  # [T, J]
-        rest = f_t_i - (c.unsqueeze(2) * f).sum(1)
-        losses.append(0.5 * rest.square().sum(1) / f_t_i.square().sum(1))
+    features = surrogates.features(x.flatten(0, 1))
+    losses = [
+        residual(f_i.unflatten(0, x.shape[:2]), f_t_i)
+        for f_i, f_t_i in zip(features, f_t, strict=True)
+    ]
     return torch.stack(losses).sum(0)
+
+
+def residual(f: Tensor, f_t: Tensor) -> Tensor:
+    """min_c 1/2 || f_t - sum_j c_j f_j ||^2 / || f_t ||^2 [T] of f [T, J, D] and f_t [T, D]."""
+    c = simplex.coefficients(f.detach(), f_t)  # [T, J]
+    rest = f_t - (c.unsqueeze(2) * f).sum(1)
+    return 0.5 * rest.square().sum(1) / f_t.square().sum(1)

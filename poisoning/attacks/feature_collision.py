@@ -19,78 +19,35 @@ Threat model: targeted, clean label; the attacker knows the victim's extractor o
 sees the target, and may add J images of the base class, each changed by at most eps per pixel.
 """
 
-import torch
 from torch import Tensor
 
+from poisoning.attacks import _collision as collision
 from poisoning.attacks.batch import CraftBatch, Surrogates
 from poisoning.attacks.report import Report
 from poisoning.ops import projections
 from poisoning.params import FeatureCollision
 
-TOLERANCE = 1e-5
-
 
 def craft(
     params: FeatureCollision, batch: CraftBatch, surrogates: Surrogates, report: Report
 ) -> Tensor:
-    """Poisons [T, J, C, H, W] in [0, 1]. Inside, a row is one poison: R = T * J rows."""
+    """Poisons [T, J, C, H, W] in [0, 1]. Inside, a row is one poison."""
     w, eps = params.watermark, projections.radius(params.eps_255)
-    x_b, f_t = batch.bases.flatten(0, 1), _target_features(batch, surrogates)
-    x_t = batch.targets[:, :1].expand_as(batch.bases).flatten(0, 1)
-    x = projections.linf((1 - w) * x_b + w * x_t, x_b, eps)
-    loss, grad = _value_and_gradient(x, f_t, surrogates)
-    s = torch.full_like(loss, params.step_size)
-    live = torch.ones_like(loss, dtype=torch.bool)
-    done, (x, loss, grad, s, live) = report.restore(x=x, loss=loss, grad=grad, s=s, live=live)
-    for step in range(done + 1, params.steps + 1):
-        rows = live.nonzero().squeeze(1)  # finished rows cost nothing any more
-        if not len(rows):
-            break
-        x_new = projections.linf(x[rows] - _per_row(s[rows]) * grad[rows], x_b[rows], eps)
-        moved = (x_new - x[rows]).flatten(1).norm(dim=1) / x[rows].flatten(1).norm(dim=1)
-        loss_new, grad_new = _value_and_gradient(x_new, [f[rows] for f in f_t], surrogates)
-        better = loss_new <= loss[rows]
-        kept = rows[better]
-        x[kept], loss[kept], grad[kept] = x_new[better], loss_new[better], grad_new[better]
-        s[rows[~better]] *= params.step_decay
-        live[rows] = moved >= TOLERANCE
-        state = {"x": x, "loss": loss, "grad": grad, "s": s, "live": live}
-        report(step, params.steps, {"loss": loss.mean()}, **state)
-    report(params.steps, params.steps, {"loss": loss.mean()})
-    return x.view_as(batch.bases)
+    x_b, x_t = collision.rows_of(batch)
+    f_t = collision.target_features(batch, surrogates)
+
+    def step(x: Tensor, g: Tensor, s: Tensor, rows: Tensor) -> Tensor:
+        return projections.linf(x - s * g, x_b[rows], eps)
+
+    def judge(x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return collision.distance_and_gradient(x, collision.of_rows(f_t, rows), surrogates)
+
+    start = projections.linf((1 - w) * x_b + w * x_t, x_b, eps)
+    return collision.descend(params, start, step, judge, report).view_as(batch.bases)
 
 
 def objective(
     params: FeatureCollision, batch: CraftBatch, surrogates: Surrogates, poisons: Tensor
 ) -> Tensor:
     """L of each trial's poisons, averaged over them, [T]."""
-    f_t = _target_features(batch, surrogates)
-    with torch.no_grad():
-        return _loss(poisons.flatten(0, 1), f_t, surrogates).view(len(batch), -1).mean(1)
-
-
-def _loss(x: Tensor, f_t: list[Tensor], surrogates: Surrogates) -> Tensor:
-    """L [R] of images x [R, C, H, W] and their targets' features, K of [R, D_k]."""
-    pairs = zip(surrogates.features(x), f_t, strict=True)
-    return torch.stack([(f - f_t_i).square().sum(1) for f, f_t_i in pairs]).sum(0)
-
-
-def _value_and_gradient(
-    x: Tensor, f_t: list[Tensor], surrogates: Surrogates
-) -> tuple[Tensor, Tensor]:
-    x = x.detach().requires_grad_()
-    loss = _loss(x, f_t, surrogates)
-    (grad,) = torch.autograd.grad(loss.sum(), x)
-    return loss.detach(), grad
-
-
-@torch.no_grad()
-def _target_features(batch: CraftBatch, surrogates: Surrogates) -> list[Tensor]:
-    """f_i(x_t) for every row of the batch: K of [R, D_k]."""
-    poisons = batch.bases.shape[1]
-    features = surrogates.features(batch.targets[:, 0])
-    return [f.repeat_interleave(poisons, 0) for f in features]
-
-
-def _per_row(s: Tensor) -> Tensor:
-    return s.view(-1, 1, 1, 1)
+    return collision.mean_distance(batch, surrogates, poisons)

@@ -8,7 +8,7 @@ from poisoning.attacks.report import Report
 from tests.poisoning import tiny
 
 EVERY = sorted(catalog.ATTACKS)
-OPTIMISING = [name for name in EVERY if catalog.attack(name).budget != "none"]
+OPTIMISING = [name for name in EVERY if catalog.attack(name).needs != "nothing"]
 ENSEMBLES = [("plain",), ("residual",), ("plain", "residual"), ("dropout",)]
 
 
@@ -39,7 +39,7 @@ def test_lowers_its_own_objective_in_every_trial(name, nets, digits):
     before = objective(tiny.ATTACKS[name], batch, surrogates, batch.bases)
     after = objective(tiny.ATTACKS[name], batch, surrogates, poisons)
     assert after.shape == (len(batch),)
-    assert (after < 0.95 * before).all()
+    assert (after < before - 0.05 * before.abs()).all()
 
 
 @pytest.mark.parametrize("nets", ENSEMBLES, ids="+".join)
@@ -49,7 +49,10 @@ def test_obeys_the_budget_on_what_is_stored(name, nets, digits):
     poisons = craft(name, batch, tiny.surrogates(*nets))
     assert poisons.shape == batch.bases.shape
     change = (tiny.rounded(poisons) - tiny.rounded(batch.bases)).abs()
-    assert change.max() <= getattr(tiny.ATTACKS[name], "eps_255", 0)
+    if catalog.attack(name).budget == "linf_outside_trigger":
+        change = change.masked_fill(batch.trigger.mask(32), 0)
+    if catalog.attack(name).budget != "unbounded":
+        assert change.max() <= getattr(tiny.ATTACKS[name], "eps_255", 0)
     assert tiny.rounded(poisons).min() >= 0 and tiny.rounded(poisons).max() <= 255
 
 

@@ -8,6 +8,7 @@ from poisoning.attacks.batch import CraftBatch, Surrogates
 from poisoning.data import LoadedDataset
 from poisoning.models import Network, build
 from poisoning.models.network import conv_bn
+from poisoning.ops import triggers
 
 MEAN = STD = (0.5, 0.5, 0.5)
 CPU = torch.device("cpu")
@@ -18,6 +19,27 @@ ATTACKS = {
     "feature_collision": params.FeatureCollision(eps_255=16, steps=12, step_size=0.02),
     "convex_polytope": params.ConvexPolytope(eps_255=16, steps=12),
     "bullseye_polytope": params.BullseyePolytope(eps_255=16, steps=12),
+    # a start within the budget, so that it does not freeze at once
+    "feature_collision_reference": params.FeatureCollisionReference(
+        eps_255=16, steps=12, step_size=0.02, watermark=0.05
+    ),
+    "feature_collision_l2": params.FeatureCollisionL2(
+        steps=12, step_size=5.0, beta=0.001, watermark=0.05
+    ),
+    "bullseye_polytope_squared": params.BullseyePolytopeSquared(eps_255=16, steps=12),
+    "bullseye_polytope_end_to_end": params.BullseyePolytopeEndToEnd(eps_255=16, steps=12),
+    "convex_polytope_end_to_end": params.ConvexPolytopeEndToEnd(eps_255=16, steps=12),
+    "badnets": params.BadNets(),
+    "clean_label_backdoor": params.CleanLabelBackdoor(eps_255=32, steps=12, step_size_255=4),
+    "clean_label_backdoor_reference": params.CleanLabelBackdoorReference(
+        eps_255=32, steps=12, step_size_255=4
+    ),
+    "hidden_trigger_backdoor": params.HiddenTriggerBackdoor(
+        eps_255=16, steps=12, learning_rate=2, tolerance=0
+    ),
+    "hidden_trigger_backdoor_reference": params.HiddenTriggerBackdoorReference(
+        eps_255=16, steps=12, learning_rate=2, tolerance=0
+    ),
 }
 
 
@@ -53,12 +75,14 @@ def surrogates(*names: str, precision: str = "exact") -> Surrogates:
 
 def batch(digits: LoadedDataset, trials: int = 2, poisons: int = 3) -> CraftBatch:
     """Trial t attacks test image t, of class y, with images of class y + 1."""
-    bases, base_labels = [], []
+    bases, base_labels, sources = [], [], []
     target_labels = digits.test.labels[:trials]
     for label in target_labels.tolist():
         base_labels.append((label + 1) % 5)
         of_class = torch.where(digits.train.labels == base_labels[-1])[0]
         bases.append(digits.train.images[of_class[:poisons]])
+        of_class = torch.where(digits.train.labels == label)[0]
+        sources.append(digits.train.images[of_class[:poisons]])
     return CraftBatch(
         bases=torch.stack(bases) / 255,
         targets=digits.test.images[:trials, None] / 255,
@@ -67,6 +91,8 @@ def batch(digits: LoadedDataset, trials: int = 2, poisons: int = 3) -> CraftBatc
         generators=tuple(torch.Generator().manual_seed(t) for t in range(trials)),
         mean=MEAN,
         std=STD,
+        sources=torch.stack(sources) / 255,
+        trigger=triggers.make(params.Triggered(patch_size=3, inset=2), 32, seed=0),
     )
 
 
