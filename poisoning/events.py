@@ -111,6 +111,31 @@ class Extras(Message):
     checkpoint: str | None = None  # the victim's, where trials draw theirs
 
 
+Point = tuple[float, float]
+Curve = tuple[tuple[int, float], ...]  # (epoch from 1 on, value)
+
+
+class Explanation(Message):
+    """Why a victim was fooled, or was not. Features are the victim's own, penultimate.
+
+    Points lie in the plane of ``poisoning.explain``; points and distances are in units of the
+    length of the target's feature vector. ``margins`` are the target's over the epochs.
+    """
+
+    target: Point
+    bases: tuple[Point, ...]
+    poisons: tuple[Point, ...]
+    base_class: tuple[Point, ...]  # clean training images
+    target_class: tuple[Point, ...]
+    distance_before: float  # of the bases' mean to the target
+    distance_after: float  # of the poisons' mean
+    nearest_before: float  # of the nearest base
+    nearest_after: float  # of the nearest poison
+    class_distance: float | None  # median, of the target class's own training images
+    margins: Curve = ()
+    twin_margins: Curve = ()
+
+
 class OutcomeResult(Message):
     """One trial on one victim, with its twin (same draws, base originals for poisons)."""
 
@@ -124,6 +149,7 @@ class OutcomeResult(Message):
     seconds: float
     outcome_hash: str
     extras: Extras = Extras()
+    explanation: Explanation | None = None
 
 
 class TrialDone(Message):
