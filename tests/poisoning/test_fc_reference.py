@@ -53,9 +53,9 @@ def crafted(digits, names, params):
     [
         FeatureCollisionReference(steps=15),  # the benchmark's own knobs: freezes
         FeatureCollisionReference(eps_255=16, steps=15, step_size=0.02, watermark=0.05),
-        FeatureCollisionReference(eps_255=16, steps=15, step_size=2.0, watermark=0.05),
+        FeatureCollisionReference(eps_255=16, steps=15, step_size=20.0, watermark=0.05),
     ],
-    ids=["frozen", "free", "frozen on the way"],
+    ids=["frozen", "free", "long steps"],
 )
 def test_equals_the_literal_rule_poison_by_poison(names, params, digits):
     _, poisons, traced = crafted(digits, names, params)
@@ -102,3 +102,11 @@ def test_the_corrected_rule_ends_lower_where_the_benchmarks_freezes(digits):
     )
     moved = corrected.craft(free, batch, surrogates, Report())
     assert (fc.objective(frozen, batch, surrogates, moved) < at_freeze).all()
+
+
+def test_some_freeze_on_the_way(digits):
+    params = FeatureCollisionReference(eps_255=16, steps=6, step_size=20.0, watermark=0.05)
+    _, _, traced = crafted(digits, ("plain", "residual"), params)
+    for _, refused in traced:
+        assert refused == sorted(refused)  # once refused, always refused
+    assert all(not refused[1] and refused[2] for _, refused in traced)
