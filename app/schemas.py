@@ -243,7 +243,7 @@ class Estimate(BaseModel):
     craft_seconds: float
     victim_seconds: float
     pretrain_seconds: float
-    basis: str  # "measured on 40 trials here" or "cost model, uncalibrated"
+    basis: str  # "measured here: 40 crafted trials, ..." or "cost model, uncalibrated"
     batches: int
     memory_mib: float
 

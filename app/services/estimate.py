@@ -1,67 +1,57 @@
-"""What an experiment will cost: a model of its arithmetic, corrected by what was measured here.
+"""What an experiment will cost, and how its trials are cut into batches.
 
-The model counts forward passes of the catalogue's networks. Where trials of the same attack have
-been run, the ratio of their measured to their modelled seconds corrects it, and the basis says so.
+The arithmetic of ``app.services.costs``, corrected by what was measured here: crafting by trials
+of the same attack, training by victims of the same regime. The basis says what it rests on.
 """
 
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import Invalid
 from app.models import Checkpoint, Experiment, Outcome, Trial
 from app.schemas import Estimate
+from app.services import costs, fit
+from app.services.costs import Cost
 from app.settings import Settings
 from poisoning import catalog
 from poisoning.recipes import RECIPES
 from poisoning.spec import ExperimentSpec, PretrainSpec
 
-CPU_GFLOPS = 70.0  # sustained per core in fp32; measured on a server core
-GPU_GFLOPS = 40_000.0
-FAST_GAIN = 4.0  # bf16 over fp32
-STEP_S = 0.002  # what a step costs however small the network
-INPUT_GRADIENT = 2.0  # forward and gradient of the input, in forward passes
-TRAINING = 3.0  # forward and gradient of the weights
-CROPS = 162  # different views of an image under random crop and flip
 START_S = 6.0  # a child process: imports, data, checkpoints
-MIB_PER_MFLOP = 0.015  # activations kept for a gradient, per image
-BASE_MIB = 500.0  # a process with torch and a data set
 MAX_BATCH = 32
+MAX_BATCH_SLOW = 4  # on a processor, of trials that take
+SLOW_S = 30.0  # this long: what a killed worker loses is minutes
 MAX_BATCH_GPU = 128
 CALIBRATED_ON = 10  # latest experiments
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds and memory of one trial, and of what the trials of a batch share."""
-
-    craft_s: float
-    victim_s: float
-    shared_s: float
-    trial_mib: float
-    shared_mib: float
+LOOKED_AT = 40  # latest experiments, of whatever regime
 
 
 def estimate(session: Session, settings: Settings, spec: ExperimentSpec) -> Estimate:
-    """The cost of an experiment; Invalid where one trial alone does not fit into memory."""
+    """The cost of an experiment; Invalid where its checkpoints do not fit, or where one trial
+    alone does not fit into memory.
+    """
+    fit.check(session, spec)
     cost, basis = _calibrated(session, settings, spec)
     batch = batch_size(settings, cost)
     batches = math.ceil(spec.trials / batch)
     pretrain = sum(_pretrain_s(session, settings, name) for name in checkpoints_of(spec))
-    craft, victims = spec.trials * cost.craft_s, spec.trials * cost.victim_s
-    shared = batches * (START_S + cost.shared_s)
+    craft = spec.trials * cost.craft_s
+    victims = sum(spec.trials * v.trial_s + batches * v.batch_s + v.once_s for v in cost.victims)
+    victims += batches * START_S
     return Estimate(
-        seconds=pretrain + craft + victims + shared,
+        seconds=pretrain + craft + victims,
         craft_seconds=craft,
-        victim_seconds=victims + shared,
+        victim_seconds=victims,
         pretrain_seconds=pretrain,
         basis=basis,
         batches=batches,
@@ -90,10 +80,14 @@ def batch_size(settings: Settings, cost: Cost) -> int:
             "DOSIMETER_MEMORY_MIB if the workers have more",
         )
     fits = (room - cost.shared_mib) / cost.trial_mib if room is not None else math.inf
-    per_trial = cost.craft_s + cost.victim_s
-    in_time = settings.batch_seconds / per_trial if per_trial else math.inf
-    cap = MAX_BATCH_GPU if _is_gpu(settings) else MAX_BATCH
-    return int(max(1, min(fits, in_time, cap)))
+    in_time = settings.batch_seconds / cost.trial_s if cost.trial_s else math.inf
+    return int(max(1, min(fits, in_time, _largest(settings, cost))))
+
+
+def _largest(settings: Settings, cost: Cost) -> int:
+    if costs.is_gpu(settings):
+        return MAX_BATCH_GPU
+    return MAX_BATCH_SLOW if cost.trial_s > SLOW_S else MAX_BATCH
 
 
 def checkpoints_of(spec: ExperimentSpec) -> list[str]:
@@ -105,7 +99,7 @@ def available_mib(settings: Settings) -> float | None:
     """Memory a batch may take; None where it cannot be known from here (a GPU's)."""
     if settings.memory_mib is not None:
         return float(settings.memory_mib)
-    if _is_gpu(settings):
+    if costs.is_gpu(settings):
         return None
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
@@ -114,35 +108,6 @@ def available_mib(settings: Settings) -> float | None:
     except OSError:
         pass  # not Linux: all of the machine's memory is the next best figure
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-
-
-# --- the model --------------------------------------------------------------------------------
-
-
-def model_cost(session: Session, settings: Settings, spec: ExperimentSpec) -> Cost:
-    """Seconds and MiB from counting forward passes; nothing measured enters."""
-    data = catalog.dataset(spec.data.dataset)
-    surrogates = [_model(session, name) for name in spec.surrogates]
-    rate = _flops_per_s(settings, spec.precision)
-    steps = 1
-    for knob in ("steps", "draws", "restarts"):
-        steps *= getattr(spec.attack, knob, 1)
-    flop = INPUT_GRADIENT * spec.data.poisons * sum(m.forward_mflop for m in surrogates) * 1e6
-    is_idle = catalog.attack(spec.attack.name).needs == "nothing"
-    craft = 0.0 if is_idle else steps * (len(surrogates) * STEP_S + flop / rate)
-    victim_s = shared_s = table_mib = 0.0
-    for victim in spec.victims:
-        model, recipe = _model(session, victim.checkpoint), victim.recipe
-        views = min(CROPS, recipe.epochs) if recipe.augment else 1
-        forward = model.forward_mflop * 1e6 / rate
-        shared_s += (spec.data.train_size * views + data.test_images) * forward
-        head_steps = recipe.epochs * math.ceil(spec.data.train_size / recipe.batch_size)
-        victim_s += 2 * (spec.data.poisons * views * forward + head_steps * STEP_S / 10)
-        table_mib += spec.data.train_size * views * model.feature_dim * 4 / 2**20
-    images_mib = (data.train_images + data.test_images) * 3 * data.image_size**2 / 2**20
-    largest = max((m.forward_mflop for m in surrogates), default=0.0)
-    per_trial = spec.data.poisons * (largest * MIB_PER_MFLOP + 0.1) + spec.data.train_size * 0.004
-    return Cost(craft, victim_s, shared_s, per_trial, BASE_MIB + images_mib + table_mib)
 
 
 def _pretrain_s(session: Session, settings: Settings, name: str) -> float:
@@ -154,58 +119,48 @@ def _pretrain_s(session: Session, settings: Settings, name: str) -> float:
     spec = PretrainSpec.model_validate(stored) if stored else RECIPES.get(name)
     if spec is None:
         return 0.0
-    return START_S + _modelled_pretraining(settings, spec) * _pretrain_ratio(session, settings)
-
-
-def _modelled_pretraining(settings: Settings, spec: PretrainSpec) -> float:
-    images = catalog.dataset(spec.dataset).train_images
-    flop = TRAINING * images * spec.epochs * catalog.model(spec.model).forward_mflop * 1e6
-    steps = spec.epochs * math.ceil(images / spec.batch_size)
-    return steps * 2 * STEP_S + flop / _flops_per_s(settings, spec.precision)
-
-
-def _model(session: Session, checkpoint: str) -> catalog.Model:
-    """The architecture of a checkpoint; of an unknown one, the commonest."""
-    if checkpoint in RECIPES:
-        return catalog.model(RECIPES[checkpoint].model)
-    name = session.scalar(select(Checkpoint.model).where(Checkpoint.name == checkpoint))
-    return catalog.MODELS.get(name or "", catalog.MODELS["resnet18"])
-
-
-def _flops_per_s(settings: Settings, precision: str) -> float:
-    cores = settings.threads or os.cpu_count() or 1
-    rate = GPU_GFLOPS if _is_gpu(settings) else CPU_GFLOPS * cores
-    return rate * 1e9 * (FAST_GAIN if precision == "fast" else 1.0)
-
-
-def _is_gpu(settings: Settings) -> bool:
-    return settings.device.startswith(("cuda", "mps"))
+    return START_S + costs.of_pretraining(settings, spec) * _pretrain_ratio(session, settings)
 
 
 # --- what was measured ------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured over what was modelled, and on how many trials."""
+
+    ratio: float
+    n: int
+
+
 def _calibrated(session: Session, settings: Settings, spec: ExperimentSpec) -> tuple[Cost, str]:
-    cost = model_cost(session, settings, spec)
-    measured = _measured(session, spec.attack.name)
-    if not measured:
-        return cost, "cost model, uncalibrated"
-    modelled = {i: model_cost(session, settings, found) for i, (found, *_) in measured.items()}
-    craft = _ratio((row[1], modelled[i].craft_s) for i, row in measured.items())
-    victims = _ratio((row[2], modelled[i].victim_s) for i, row in measured.items())
-    trials = sum(row[3] for row in measured.values())
-    corrected = Cost(
-        cost.craft_s * craft,
-        cost.victim_s * victims,
-        cost.shared_s,
-        cost.trial_mib,
-        cost.shared_mib,
+    """The modelled cost, each part corrected where it was measured here; and the basis in words."""
+    cost = costs.of_experiment(session, settings, spec)
+    craft = _crafting(session, settings, spec.attack.name) if cost.craft_s else None
+    regimes = _regimes(session, settings)
+    victims = tuple(
+        modelled.times(regimes[victim.regime].ratio) if victim.regime in regimes else modelled
+        for modelled, victim in zip(cost.victims, spec.victims, strict=True)
     )
-    return corrected, f"measured on {trials} trials here"
+    parts = {"crafted trials": craft} if cost.craft_s else {}
+    for victim in spec.victims:
+        title = catalog.regime(victim.regime).title
+        parts[f"{title} victims"] = regimes.get(victim.regime)
+    corrected = replace(cost, craft_s=cost.craft_s * (craft.ratio if craft else 1), victims=victims)
+    return corrected, _basis(parts)
 
 
-def _measured(session: Session, attack: str) -> dict[int, tuple[ExperimentSpec, float, float, int]]:
-    """Of the latest experiments with this attack: spec, seconds per trial of both stages, n."""
+def _basis(parts: dict[str, _Measured | None]) -> str:
+    measured = [f"{found.n:,} {what}" for what, found in parts.items() if found]
+    modelled = [what for what, found in parts.items() if not found]
+    if not measured:
+        return "cost model, uncalibrated"
+    text = f"measured here: {', '.join(measured)}"
+    return f"{text}; cost model, uncalibrated: {', '.join(modelled)}" if modelled else text
+
+
+def _crafting(session: Session, settings: Settings, attack: str) -> _Measured | None:
+    """From the latest experiments with this attack; None where there is none."""
     latest = (
         select(Trial.experiment_id, func.avg(Trial.craft_seconds), func.count())
         .join(Experiment, Experiment.id == Trial.experiment_id)
@@ -214,23 +169,65 @@ def _measured(session: Session, attack: str) -> dict[int, tuple[ExperimentSpec, 
         .order_by(Trial.experiment_id.desc())
         .limit(CALIBRATED_ON)
     )
-    rows = {row[0]: (float(row[1] or 0), row[2]) for row in session.execute(latest)}
-    spent = session.execute(
-        select(Outcome.experiment_id, func.sum(Outcome.seconds))
-        .where(Outcome.experiment_id.in_(rows))
-        .group_by(Outcome.experiment_id)
+    rows = {row[0]: (float(row[1] or 0), int(row[2])) for row in session.execute(latest)}
+    pairs = [
+        (rows[i][0], costs.of_experiment(session, settings, spec).craft_s, rows[i][1])
+        for i, spec in _specs(session, rows).items()
+    ]
+    return _measured(pairs)
+
+
+def _regimes(session: Session, settings: Settings) -> dict[str, _Measured]:
+    """For each regime, from the victims of the latest experiments, whatever their attack."""
+    latest = (
+        select(Trial.experiment_id, func.count(Trial.job_id.distinct()))
+        .where(Trial.state == "done")
+        .group_by(Trial.experiment_id)
+        .order_by(Trial.experiment_id.desc())
+        .limit(LOOKED_AT)
     )
-    victim_s = {experiment_id: float(total) for experiment_id, total in spent}
-    specs = session.execute(select(Experiment.id, Experiment.spec).where(Experiment.id.in_(rows)))
-    return {
-        i: (
-            ExperimentSpec.model_validate(s),
-            rows[i][0],
-            victim_s.get(i, 0.0) / rows[i][1],
-            rows[i][1],
+    batches = {row[0]: int(row[1]) for row in session.execute(latest)}
+    spent = session.execute(
+        select(Outcome.experiment_id, Outcome.victim, func.sum(Outcome.seconds), func.count())
+        .where(Outcome.experiment_id.in_(batches))
+        .group_by(Outcome.experiment_id, Outcome.victim)
+        .order_by(Outcome.experiment_id.desc(), Outcome.victim)
+    ).all()
+    specs = _specs(session, batches)
+    modelled = {i: costs.of_experiment(session, settings, spec) for i, spec in specs.items()}
+    pairs: dict[str, list[tuple[float, float, int]]] = {}
+    for i, number, seconds, n in spent:
+        if i not in specs:
+            continue
+        cost, found = (
+            modelled[i].victims[number],
+            pairs.setdefault(specs[i].victims[number].regime, []),
         )
-        for i, s in specs
-    }
+        if len(found) < CALIBRATED_ON:
+            total = n * cost.trial_s + batches[i] * cost.batch_s + cost.once_s
+            found.append((float(seconds), total, int(n)))
+    measured = {regime: _measured(found) for regime, found in pairs.items()}
+    return {regime: found for regime, found in measured.items() if found}
+
+
+def _specs(session: Session, ids: Iterable[int]) -> dict[int, ExperimentSpec]:
+    """The specs of these experiments that can still be read."""
+    found = {}
+    rows = select(Experiment.id, Experiment.spec).where(Experiment.id.in_(list(ids)))
+    for i, stored in session.execute(rows):
+        try:
+            found[i] = ExperimentSpec.model_validate(stored)
+        except ValidationError:
+            continue  # launched under older rules: it cannot be costed
+    return found
+
+
+def _measured(pairs: list[tuple[float, float, int]]) -> _Measured | None:
+    """Median ratio of (measured, modelled, n); None where nothing can be said."""
+    told = [pair for pair in pairs if pair[0] and pair[1]]
+    if not told:
+        return None
+    return _Measured(median(a / b for a, b, _ in told), sum(n for *_, n in told))
 
 
 def _ratio(pairs: Iterable[tuple[float, float]]) -> float:
@@ -247,7 +244,7 @@ def _pretrain_ratio(session: Session, settings: Settings) -> float:
         .limit(CALIBRATED_ON)
     )
     return _ratio(
-        (seconds, _modelled_pretraining(settings, PretrainSpec.model_validate(spec)))
+        (seconds, costs.of_pretraining(settings, PretrainSpec.model_validate(spec)))
         for spec, seconds in rows
         if spec
     )

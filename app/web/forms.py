@@ -15,7 +15,9 @@ from starlette.datastructures import ImmutableMultiDict
 from app.errors import FieldProblem
 
 Options = list[tuple[str, str]]
+Groups = list[tuple[str, Options]]  # title, or '' for options that stand by themselves
 Values = dict[str, list[str]]
+SEVERAL = ("surrogates", "sampled_from")  # tick boxes that share one name
 
 
 @dataclass
@@ -24,12 +26,13 @@ class Field:
 
     name: str
     title: str
-    kind: str  # integer | number | boolean | choice | text | list
+    kind: str  # integer | number | boolean | choice | text | lines | list
     help: str = ""
     unit: str = ""
     default: str = ""
     value: str = ""
     options: Options = field(default_factory=list)
+    groups: Groups = field(default_factory=list)  # the options again, by what they belong to
     error: str | None = None
 
     @property
@@ -130,7 +133,7 @@ def flatten(spec: Mapping[str, Any], prefix: str = "") -> Values:
         elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
             for index, item in enumerate(value):
                 flat |= flatten(item, f"{name}.{index}.")
-        elif name == "surrogates":
+        elif name in SEVERAL:
             flat[name] = [typed(item) for item in value]
         else:
             flat[name] = [typed(value)]
@@ -138,15 +141,15 @@ def flatten(spec: Mapping[str, Any], prefix: str = "") -> Values:
 
 
 def nest(model_fields: Iterable[Field]) -> dict[str, Any]:
-    """What was typed, as the nested mapping a model validates; an empty box means the default."""
+    """What was typed, as the nested mapping a model validates.
+
+    An empty box means the default, but an empty list is one.
+    """
     tree: dict[str, Any] = {}
     for item in model_fields:
-        text = item.value.strip() or item.default
-        value: Any = text
+        value: Any = item.value.strip() or item.default or None
         if item.kind == "list":
-            value = [part for part in re.split(r"[,;\s]+", text) if part]
-        elif not text:
-            value = None
+            value = [part for part in re.split(r"[,;\s]+", item.value) if part]
         *path, knob = item.name.split(".")
         node = tree
         for step in path:
@@ -167,6 +170,16 @@ def sentences(problems: Iterable[FieldProblem]) -> dict[str, str]:
             text = f"{text}; {problem.remedy}"
         found.setdefault(problem.field, text)
     return found
+
+
+def families(names: Mapping[str, Any]) -> Groups:
+    """A catalogue whose rows may be variants of others, by family; loners stand by themselves."""
+    groups: Groups = []
+    for root in (row for row in names.values() if row.variant_of is None):
+        kin = [row for row in names.values() if root.name in (row.name, row.variant_of)]
+        title = root.title if len(kin) > 1 else ""
+        groups.append((title, [(row.name, row.title) for row in kin]))
+    return groups
 
 
 def choice(names: Mapping[str, Any]) -> Options:

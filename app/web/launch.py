@@ -1,35 +1,35 @@
 """The launch form: its state, the inputs drawn from it, the spec it makes."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from app.errors import FieldProblem, invalid
-from app.web import forms, words
-from app.web.forms import Field, Options, Values
+from app.web import forms, patches, victims, words
+from app.web.forms import SEVERAL, Field, Options, Values
+from app.web.patches import Patch
+from app.web.switches import victim_indices
+from app.web.victims import Victim
 from poisoning import catalog
-from poisoning.params import FrozenVictim, Recipe
-from poisoning.spec import BENCHMARK_SETUPS, DataSpec, ExperimentSpec
+from poisoning.params import Triggered
+from poisoning.spec import BENCHMARK_SETUPS, SAMPLED, DataSpec, ExperimentSpec
 
 DEFAULT_ATTACK = "bullseye_polytope"
 DEFAULT_DATASET = "digits_5_9"
-MAX_VICTIMS = 16
+DRAWN: Options = [(SAMPLED, "the one its trial draws (sampled)")]
 
 
-@dataclass
-class Victim:
-    """The inputs of one victim: what it is, and how it is trained."""
+@dataclass(frozen=True)
+class Known:
+    """A checkpoint one can name: there, in training, or a recipe that is trained first."""
 
-    index: int
-    plain: list[Field]
-    recipe: list[Field]
-
-    @property
-    def is_changed(self) -> bool:
-        return any(item.is_changed or item.error for item in self.recipe)
+    name: str
+    text: str
+    dataset: str
+    is_ready: bool
 
 
 @dataclass
@@ -37,8 +37,7 @@ class LaunchForm:
     """Everything the form shows; ``errors`` maps dotted names to messages."""
 
     values: Values
-    checkpoints: Options
-    ready: frozenset[str]
+    checkpoints: list[Known]
     errors: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,28 +45,44 @@ class LaunchForm:
         self.attack = catalog.ATTACKS.get(name, catalog.ATTACKS[DEFAULT_ATTACK])
         name = forms.last(self.values, "data.dataset", DEFAULT_DATASET)
         self.dataset = catalog.DATASETS.get(name, catalog.DATASETS[DEFAULT_DATASET])
-        self.surrogates = [name for name in self.values.get("surrogates", []) if name]
+        self.surrogates, self.sampled_from = (
+            [name for name in self.values.get(several, []) if name] for several in SEVERAL
+        )
 
     # --- what is drawn --------------------------------------------------------------------
 
     @property
     def heading(self) -> list[Field]:
-        title = Field("title", "Title", "text", help="How it is called in lists; free text.")
-        title.value = forms.last(self.values, "title")
-        title.error = self.errors.get("title")
-        return [title]
+        made = [
+            Field("title", "Title", "text", help="How it is called in lists; free text."),
+            Field("tags", "Tags", "text", help="To find it by, separated by commas."),
+            Field("notes", "Notes", "lines", help="Why it is run, what is expected of it."),
+        ]
+        for item in made:
+            item.value = forms.last(self.values, item.name)
+            item.error = self.errors.get(item.name)
+        return made
 
     @property
     def attack_name(self) -> Field:
         chosen = forms.last(self.values, "attack.name", self.attack.name)
         return Field(
             "attack.name", "Attack", "choice", value=chosen,
-            options=forms.choice(catalog.ATTACKS), error=self.errors.get("attack.name"),
+            options=forms.choice(catalog.ATTACKS), groups=forms.families(catalog.ATTACKS),
+            error=self.errors.get("attack.name"),
         )  # fmt: skip
 
     @property
     def knobs(self) -> list[Field]:
         return forms.fields(self.attack.params, "attack.", self.values, self.errors)
+
+    @property
+    def patch(self) -> Patch | None:
+        """A backdoor's trigger, as typed."""
+        model = self.attack.params
+        if not issubclass(model, Triggered):
+            return None
+        return patches.draw(model, self.knobs, self.dataset.image_size)
 
     @property
     def dataset_name(self) -> Field:
@@ -81,9 +96,9 @@ class LaunchForm:
 
     @property
     def data(self) -> list[Field]:
-        known = catalog.DATASETS[self.dataset.name]
+        known = self.dataset
         classes = [("", "any"), *((name, name) for name in known.classes)]
-        lists = [name for name in BENCHMARK_SETUPS if name.startswith(known.name)]
+        lists = [name for name, belongs_to in BENCHMARK_SETUPS.items() if belongs_to == known.name]
         defaults = DataSpec.model_fields
         return forms.fields(
             DataSpec,
@@ -104,28 +119,25 @@ class LaunchForm:
 
     @property
     def victims(self) -> list[Victim]:
-        return [self._victim(index) for index in range(self.victim_count)]
+        side = self.dataset.image_size
+        models = [
+            (r.name, r.title) for r in catalog.MODELS.values() if r.image_size in (None, side)
+        ]
+        fitting = [*self._options(self._fits_victim, self._victims_named), *DRAWN]
+        return [
+            victims.draw(index, self.values, self.errors, fitting, models)
+            for index in range(self.victim_count)
+        ]
+
+    @property
+    def _victims_named(self) -> list[str]:
+        return [
+            forms.last(self.values, f"victims.{i}.checkpoint") for i in range(self.victim_count)
+        ]
 
     @property
     def victim_count(self) -> int:
-        indices = [
-            int(name.split(".")[1])
-            for name in self.values
-            if name.startswith("victims.") and name.split(".")[1].isdigit()
-        ]
-        return min(max(indices, default=0) + 1, MAX_VICTIMS)
-
-    def _victim(self, index: int) -> Victim:
-        prefix = f"victims.{index}."
-        first = self.checkpoints[0][0] if self.checkpoints else ""
-        return Victim(
-            index,
-            forms.fields(
-                FrozenVictim, prefix, self.values, self.errors, only=("checkpoint", "label"),
-                defaults={"checkpoint": first}, options={"checkpoint": self.checkpoints},
-            ),
-            forms.fields(Recipe, f"{prefix}recipe.", self.values, self.errors),
-        )  # fmt: skip
+        return max(victim_indices(self.values), default=0) + 1
 
     @property
     def run(self) -> list[Field]:
@@ -135,19 +147,61 @@ class LaunchForm:
             options={"precision": forms.PRECISIONS},
         )  # fmt: skip
 
+    # --- which checkpoints fit ------------------------------------------------------------
+
     @property
     def surrogates_there(self) -> Options:
         """Those one can craft on at once, and whatever is ticked."""
-        return [row for row in self.checkpoints if row[0] in self.ready | set(self.surrogates)]
+        return self._options(
+            lambda known: known.is_ready and self._fits_surrogate(known), self.surrogates
+        )
 
     @property
     def surrogates_not_there(self) -> Options:
         shown = self.surrogates_there
-        return [row for row in self.checkpoints if row not in shown]
+        return [row for row in self._options(self._fits_surrogate) if row not in shown]
+
+    @property
+    def surrogates_that_do_not_fit(self) -> int:
+        return sum(not self._fits_surrogate(known) for known in self.checkpoints)
+
+    @property
+    def drawable(self) -> Options:
+        """Those of which each trial may draw one."""
+        return self._options(self._fits_victim, self.sampled_from)
 
     @property
     def needs_surrogates(self) -> bool:
         return self.attack.needs != "nothing"
+
+    @property
+    def needs_classifier(self) -> bool:
+        return self.attack.needs == "classifier"
+
+    def _options(self, fits: Callable[[Known], bool], named: Iterable[str] = ()) -> Options:
+        """What fits, and what was named though it may not, so that nothing typed is lost.
+
+        First those trained on the same kind of images: fetched ones, or those that come along.
+        """
+        is_fetched = bool(self.dataset.folder)
+        found = [known for known in self.checkpoints if fits(known) or known.name in named]
+        found.sort(key=lambda known: self._needs_files(known) != is_fetched)
+        return [(known.name, known.text) for known in found]
+
+    @staticmethod
+    def _needs_files(known: Known) -> bool:
+        row = catalog.DATASETS.get(known.dataset)
+        return row is None or bool(row.folder)
+
+    def _fits_victim(self, known: Known) -> bool:
+        row = catalog.DATASETS.get(known.dataset)
+        return row is None or row.image_size == self.dataset.image_size
+
+    def _fits_surrogate(self, known: Known) -> bool:
+        row = catalog.DATASETS.get(known.dataset)
+        if row is None or not self.needs_classifier:
+            return self._fits_victim(known)
+        return row.classes == self.dataset.classes
 
     # --- what it means ----------------------------------------------------------------------
 
@@ -156,12 +210,11 @@ class LaunchForm:
         tree = forms.nest([*self.knobs, self.dataset_name, *self.data, *self.run])
         tree["attack"] = tree.get("attack", {}) | {"name": self.attack_name.value}
         tree["surrogates"] = self.surrogates if self.needs_surrogates else []
-        victims = []
-        for victim in self.victims:
-            nested = forms.nest([*victim.plain, *victim.recipe])
-            chosen = forms.last(self.values, f"victims.{victim.index}.regime", "frozen")
-            victims.append({"regime": chosen} | nested["victims"][str(victim.index)])
-        tree["victims"] = victims
+        tree["sampled_from"] = self.sampled_from
+        tree["victims"] = [
+            forms.nest([victim.regime, *victim.plain, *victim.recipe])["victims"][str(victim.index)]
+            for victim in self.victims
+        ]
         return tree
 
     def validate(self) -> ExperimentSpec | None:
@@ -173,68 +226,9 @@ class LaunchForm:
         return None
 
     def refuse(self, problems: Iterable[FieldProblem]) -> None:
-        """Write errors beside their fields; those of a whole victim beside its checkpoint."""
+        """Write errors beside their fields; those of a whole victim beside its regime."""
         for name, message in forms.sentences(problems).items():
-            whole = re.fullmatch(r"victims(\.\d+)?", name)
-            where = f"victims{whole[1] or '.0'}.checkpoint" if whole else name
-            where = "surrogates" if where.startswith("surrogates.") else where.removeprefix("spec.")
+            where = re.sub(r"^(surrogates|sampled_from|tags)\.\d+$", r"\1", name)
+            where = re.sub(r"^victims(\.\d+)?$", r"victims\1.regime", where)
+            where = where.replace("victims.regime", "victims.0.regime").removeprefix("spec.")
             self.errors.setdefault(where, message)
-
-
-def settle(values: Values) -> Values:
-    """Drop what no longer belongs: the knobs of another attack, the counts of another data set.
-
-    The budget stays, because it is what one holds equal when comparing attacks.
-    """
-    if _switched(values, "attack.shown", "attack.name"):
-        keep = {"attack.name", "attack.eps_255"}
-        values = _without(values, "attack.", keep)
-    if _switched(values, "data.shown", "data.dataset"):
-        values = _without(values, "data.", {"data.dataset", "data.normalize"})
-    action = forms.last(values, "do")
-    if action == "add-victim":
-        values = _add_victim(values)
-    elif action.startswith("remove-victim-"):
-        values = _remove_victim(values, action.rpartition("-")[2])
-    return values
-
-
-def _switched(values: Values, shown: str, chosen: str) -> bool:
-    return shown in values and forms.last(values, shown) != forms.last(values, chosen)
-
-
-def _without(values: Values, prefix: str, keep: set[str]) -> Values:
-    return {k: v for k, v in values.items() if not k.startswith(prefix) or k in keep}
-
-
-def _victim_names(values: Values, index: int) -> list[str]:
-    return [name for name in values if name.startswith(f"victims.{index}.")]
-
-
-def _add_victim(values: Values) -> Values:
-    count = 0
-    while _victim_names(values, count):
-        count += 1
-    if not 0 < count < MAX_VICTIMS:
-        return values
-    copied = {
-        name.replace(f"victims.{count - 1}.", f"victims.{count}.", 1): list(values[name])
-        for name in _victim_names(values, count - 1)
-    }
-    return values | copied | {f"victims.{count}.label": [""]}
-
-
-def _remove_victim(values: Values, index: str) -> Values:
-    if not index.isdigit() or not _victim_names(values, 1):
-        return values
-    gone = int(index)
-    kept: Values = {}
-    for name, typed in values.items():
-        head, _, rest = name.partition(".")
-        number, _, knob = rest.partition(".")
-        if head != "victims" or not number.isdigit():
-            kept[name] = typed
-        elif int(number) != gone:
-            moved = int(number) - (int(number) > gone)
-            kept[f"victims.{moved}.{knob}"] = typed
-    return kept

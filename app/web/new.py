@@ -17,9 +17,10 @@ from app.services.datasets import check_files
 from app.settings import Settings
 from app.web import forms, presets, scripts, words
 from app.web.doors import Caller, Clock, DatabaseOf, Reading, Sent, SettingsOf
-from app.web.forms import Options, Values, last, values_of
-from app.web.launch import LaunchForm, settle
+from app.web.forms import Values, last, values_of
+from app.web.launch import Known, LaunchForm
 from app.web.render import page
+from app.web.switches import settle
 from poisoning import catalog
 from poisoning.recipes import RECIPES
 from poisoning.spec import ExperimentSpec
@@ -32,8 +33,12 @@ def show(request: Request, session: Reading, settings: SettingsOf, now: Clock) -
     sent = values_of(request.query_params)
     clone, preset = last(sent, "clone"), last(sent, "preset")
     if clone.isdigit():
-        original = experiments.get(session, int(clone), now)
-        values = presets.values_of_spec(original.spec, original.title) | {"cloned_from": [clone]}
+        original = experiments.find(session, int(clone))
+        values = presets.values_of_spec(original.spec, original.title) | {
+            "notes": [original.notes],
+            "tags": [", ".join(original.tags)],
+            "cloned_from": [clone],
+        }
     elif preset:
         values = presets.values_of_preset(preset)
     else:
@@ -63,7 +68,7 @@ def launch(
     spec = form.validate()
     try:
         if spec is not None:
-            body = _body(spec, last(sent, "title"))
+            body = _body(spec, sent)
             key = last(sent, "idempotency_key") or None
             with database.write() as session:
                 made = experiments_service.launch_once(
@@ -77,9 +82,12 @@ def launch(
     return _page(request, form, uuid.uuid4().hex, None, None, {}, status_code=422)
 
 
-def _body(spec: ExperimentSpec, title: str) -> LaunchRequest:
+def _body(spec: ExperimentSpec, sent: Values) -> LaunchRequest:
+    tags = [tag.strip() for tag in last(sent, "tags").split(",") if tag.strip()]
     try:
-        return LaunchRequest(spec=spec, title=title)
+        return LaunchRequest(
+            spec=spec, title=last(sent, "title"), notes=last(sent, "notes"), tags=tags
+        )
     except ValidationError as problem:
         raise invalid(problem, LaunchRequest) from None
 
@@ -138,15 +146,15 @@ def _judge(
 def _form(session: Session, values: Values) -> LaunchForm:
     """The form with its choice of checkpoints: those that are there, then recipes."""
     there = checkpoints.page(session, limit=200).items
-    options: Options = []
+    known = []
     for item in there:
         is_ready = item.state == "ready"
         state = f"{words.percent(item.clean_accuracy)} % clean" if is_ready else item.state
-        what = f"{item.model_title} on {item.dataset_title}"
-        options.append((item.name, f"{item.name}: {what}, {state}"))
-    known = {item.name for item in there}
+        text = f"{item.name}: {item.model_title} on {item.dataset_title}, {state}"
+        known.append(Known(item.name, text, item.dataset, is_ready))
+    names = {item.name for item in there}
     for name, recipe in RECIPES.items():
-        if name not in known:
+        if name not in names:
             what = f"{catalog.model(recipe.model).title} on {catalog.dataset(recipe.dataset).title}"
-            options.append((name, f"{name}: {what}, trained first"))
-    return LaunchForm(values, options, frozenset(known))
+            known.append(Known(name, f"{name}: {what}, trained first", recipe.dataset, False))
+    return LaunchForm(values, known)

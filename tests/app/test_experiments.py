@@ -100,7 +100,7 @@ def test_an_estimate_says_what_it_rests_on(database: Database, settings: Setting
     bench.work_off(database)
     with database.read() as session:
         after = estimate.estimate(session, settings, bench.spec(trials=10))
-    assert after.basis == "measured on 4 trials here"
+    assert after.basis == "measured here: 4 crafted trials, 8 frozen extractor victims"
     assert after.craft_seconds == pytest.approx(20.0)  # the workbench takes 2 s a trial
     assert after.pretrain_seconds == 0
 

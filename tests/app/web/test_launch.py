@@ -9,10 +9,11 @@ from fastapi.testclient import TestClient
 
 from app.models import Checkpoint, Experiment
 from app.web import forms
-from app.web.launch import LaunchForm, settle
+from app.web.launch import Known, LaunchForm
+from app.web.switches import settle
 from poisoning import catalog, params
-from poisoning.params import Recipe
-from poisoning.spec import DataSpec, ExperimentSpec
+from poisoning.params import RECIPES, Recipe
+from poisoning.spec import BENCHMARK_SETUPS, DataSpec, ExperimentSpec
 from tests.app import rows
 
 GOOD = {
@@ -29,6 +30,8 @@ GOOD = {
     "profile": "smoke",
     "title": "four trials",
 }
+
+CHECKPOINTS = [Known(name, "", "digits_0_4", True) for name in (rows.WHITE, rows.BLACK)]
 
 
 def error_beside(text: str, field: str) -> str:
@@ -51,8 +54,10 @@ def test_every_knob_of_every_attack_has_an_input_with_its_default(
     for knob, info in model.model_fields.items():
         if knob == "name":
             continue
-        default = forms.typed(info.default)
-        assert re.search(rf'name="attack.{knob}" value="{re.escape(default)}"', text), knob
+        box = rf'name="attack.{knob}" value="{{0}}"'
+        choice = rf'name="attack.{knob}"[^>]*>\s*(<option[^>]*>[^<]*</option>)*?'
+        either = f'{box}|{choice}<option value="{{0}}" selected>'
+        assert re.search(either.format(re.escape(forms.typed(info.default))), text), knob
         assert escape(info.description or info.title or "").replace("&#x27;", "&#39;") in text
 
 
@@ -65,12 +70,136 @@ def test_the_form_covers_the_whole_spec(full: TestClient) -> None:
     assert wanted <= names
 
 
-def test_a_form_makes_exactly_the_spec_it_was_filled_from() -> None:
-    spec = rows.spec(params.FeatureCollision(eps_255=12.5, watermark=0.25), trials=7, seed=3)
-    flat = forms.flatten(spec.model_dump(mode="json"))
-    form = LaunchForm(flat, [(rows.WHITE, ""), (rows.BLACK, "")], frozenset())
+SCRATCH = {"regime": "from_scratch", "model": "convnet3", "shared_twins": 0}
+ODD = {"optimizer": "adam", "drop_epochs": [], "epochs": 3, "batch_size": 64}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"victims": [{"regime": "end_to_end", "checkpoint": rows.WHITE, "keeps_linear": True}]},
+        {"victims": [SCRATCH | {"recipe": RECIPES["fast_from_scratch"].recipe.model_dump()}]},
+        {"victims": [SCRATCH | {"recipe": ODD}, {"regime": "frozen", "checkpoint": "sampled"}],
+         "surrogates": ["sampled"], "sampled_from": [rows.WHITE, rows.BLACK]},
+    ],
+)  # fmt: skip
+def test_a_form_makes_exactly_the_spec_it_was_filled_from(changes: dict[str, object]) -> None:
+    attack = params.FeatureCollision(eps_255=12.5, watermark=0.25)
+    spec = rows.spec(attack, trials=7, seed=3, **changes)
+    form = LaunchForm(forms.flatten(spec.model_dump(mode="json")), CHECKPOINTS)
     assert form.validate() == spec
     assert form.errors == {}
+
+
+@pytest.mark.parametrize("name", catalog.REGIMES)
+def test_every_knob_of_every_regime_has_an_input(full: TestClient, name: str) -> None:
+    text = full.get("/experiments/new", params={"victims.0.regime": name}).text
+    knobs = set(catalog.regime(name).params.model_fields) - {"recipe"}
+    wanted = {f"victims.0.{knob}" for knob in knobs}
+    wanted |= {f"victims.0.recipe.{knob}" for knob in Recipe.model_fields}
+    assert wanted <= set(re.findall(r'name="([^"]+)"', text))
+
+
+def test_switching_the_regime_takes_its_recipe_and_keeps_the_other_victim() -> None:
+    values = {name: [typed] for name, typed in GOOD.items()} | {
+        "victims.0.regime_shown": ["frozen"],
+        "victims.0.regime": ["from_scratch"],
+        "victims.0.preset": ["unified_transfer"],
+        "victims.0.preset_shown": ["unified_transfer"],
+        "victims.0.recipe.epochs": ["7"],
+        "victims.1.checkpoint": [rows.BLACK],
+        "victims.1.recipe.epochs": ["9"],
+    }
+    spec = LaunchForm(settle(values), CHECKPOINTS).validate()
+    assert spec is not None
+    assert [v.regime for v in spec.victims] == ["from_scratch", "frozen"]
+    assert spec.victims[0].recipe == params.UNIFIED_FROM_SCRATCH
+    assert spec.victims[1].recipe.epochs == 9
+
+
+def test_a_named_recipe_fills_the_knobs_which_can_then_be_varied(full: TestClient) -> None:
+    sent = GOOD | {"victims.0.preset_shown": "unified_transfer", "victims.0.recipe.epochs": "40"}
+    sent |= {"victims.0.preset": "poison_frogs"}
+    text = full.get("/experiments/new", params=sent).text
+    assert 'name="victims.0.recipe.epochs" value="20"' in text
+    assert 'name="victims.0.recipe.drop_epochs" value=""' in text
+    assert '<option value="poison_frogs" selected>' in text
+    varied = sent | {"victims.0.preset_shown": "poison_frogs", "victims.0.recipe.epochs": "5"}
+    form = LaunchForm(settle({k: [v] for k, v in varied.items()}), CHECKPOINTS)
+    spec = form.validate()
+    assert spec is not None
+    recipe = RECIPES["poison_frogs"].recipe
+    assert spec.victims[0].recipe == recipe.model_copy(update={"epochs": 5})
+
+
+def test_attacks_stand_in_families_and_each_once(full: TestClient) -> None:
+    text = full.get("/experiments/new").text
+    select = re.search(r'<select[^>]*id="attack-name".*?</select>', text, re.S)
+    assert select
+    assert re.findall(r'<option value="(\w+)"', select[0]) == list(catalog.ATTACKS)
+    assert '<optgroup label="Bullseye Polytope">' in select[0]
+
+
+@pytest.mark.parametrize("name", catalog.DATASETS)
+def test_only_the_lists_of_a_data_set_are_offered(full: TestClient, name: str) -> None:
+    text = full.get("/experiments/new", params={"data.dataset": name}).text
+    offered = {listed for listed in BENCHMARK_SETUPS if f'<option value="{listed}"' in text}
+    assert offered == {listed for listed, of in BENCHMARK_SETUPS.items() if of == name}
+
+
+def test_a_backdoors_trigger_is_drawn_where_it_lies(full: TestClient) -> None:
+    sent = {"attack.name": "badnets", "attack.patch_size": "6", "attack.inset": "5"}
+    text = full.get("/experiments/new", params=sent).text
+    assert '<rect x="21" y="21" width="6" height="6" fill="url(#tile)"/>' in text
+    too_large = full.get("/experiments/new", params=sent | {"attack.patch_size": "40"}).text
+    assert 'class="patch"' not in too_large
+
+
+@pytest.mark.parametrize(
+    ("sent", "field", "says"),
+    [
+        ({"attack.name": "witches_brew"}, "surrogates", "needs a classifier of Digits 5 to 9"),
+        (
+            {"victims.0.regime": "end_to_end", "victims.0.keeps_linear": "true"},
+            "victims.0.keeps_linear",
+            "Digits 0 to 4 apart",
+        ),
+        (
+            {"victims.0.checkpoint": "small-images-64px"},
+            "victims.0.checkpoint",
+            "trained on images of 64 px",
+        ),
+        ({"sampled_from": rows.BLACK}, "sampled_from", "is drawn from these"),
+        ({"victims.0.regime": "frosen"}, "victims.0.regime", "did you mean frozen"),
+        ({"tags": "x" * 41}, "tags", "pattern"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_runs(
+    app: FastAPI, full: TestClient, sent: dict[str, str], field: str, says: str
+) -> None:
+    with app.state.database.write() as session:
+        name, data = "small-images-64px", "tinyimagenet_first_half"
+        session.add(Checkpoint(name=name, state="ready", model="vgg16_tiny", dataset=data))
+    before = count(app)
+    answer = full.post("/experiments", data=GOOD | sent)
+    assert answer.status_code == 422
+    assert says in error_beside(answer.text, field.replace(".", "-"))
+    assert count(app) == before
+    estimated = full.get("/experiments/new", params=GOOD | sent).text
+    assert field == "tags" or says in estimated
+
+
+def test_notes_and_tags_are_kept_and_cloned(app: FastAPI, full: TestClient) -> None:
+    sent = GOOD | {"notes": "why <b>this</b>", "tags": "dose, first look, dose"}
+    answer = full.post("/experiments", data=sent, follow_redirects=False)
+    number = answer.headers["location"].rpartition("/")[2]
+    with app.state.database.read() as session:
+        made = session.get_one(Experiment, int(number))
+        assert (made.notes, made.tags) == ("why <b>this</b>", ["dose", "first look"])
+    text = full.get("/experiments/new", params={"clone": number}).text
+    assert "why &lt;b&gt;this&lt;/b&gt;</textarea>" in text
+    assert 'name="tags" value="dose, first look"' in text
 
 
 @pytest.mark.parametrize(
