@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from poisoning.catalog import Budget
 from poisoning.poison_set import Pixels, PoisonSet
 
+REFERENCE_TOLERANCE_255 = 9  # what the benchmark's code admits where its rule says 8
 SIGMA, RADIUS = 1.5, 5  # Wang et al.'s window of 11 x 11
 C_1, C_2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -59,6 +60,18 @@ def check(
     return Perceptibility(
         linf_255, mean_l2(poison_set.poisons, bases), ssim(poison_set.poisons, bases)
     )
+
+
+def check_as_reference(
+    poison_set: PoisonSet, images: Pixels, labels: NDArray[np.int64]
+) -> Perceptibility:
+    """Judge a set as the benchmark's own code does; only to reproduce old figures.
+
+    It asks that max_j ||x_j - x_b_j||_inf - 9/255 < 1e-5, whatever eps is, trigger included: its
+    poisons were truncated to whole steps of 1/255, which can make of 8/255 downwards 9/255. An
+    attack that takes the whole of 9/255 passes too. Raises BudgetBroken.
+    """
+    return check(poison_set, images, labels, "linf", REFERENCE_TOLERANCE_255)
 
 
 def _allowed(budget: Budget, eps_255: float | None) -> float:

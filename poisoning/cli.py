@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from poisoning import catalog, events, studies, work
+from poisoning import catalog, cli_sets, events, studies, work
 from poisoning.recipes import RECIPES
 from poisoning.results import Results, table
 from poisoning.spec import ExperimentSpec, FieldError, PretrainSpec, Profile
@@ -91,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("action", choices=("download", "check"))
     one.add_argument("name")
     _add_places(one)
+
+    cli_sets.add_commands(add, DATA_DIR)
     return parser
 
 

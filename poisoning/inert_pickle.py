@@ -180,6 +180,19 @@ def as_array(node: Any) -> np.ndarray:
     raise PickleRefused("an array was expected, and something else is there")
 
 
+def as_bytes(node: Any) -> bytes:
+    """The bytes that ``node`` describes; PickleRefused where it is none."""
+    match node:
+        case bytes() | bytearray():
+            return bytes(node)
+        case Call(function, (str(text), "latin1")) if function == _ENCODE:  # protocol 2
+            try:
+                return text.encode("latin1")
+            except UnicodeEncodeError:
+                pass
+    raise PickleRefused("bytes were expected, and something else is there")
+
+
 def _dtype(node: Any) -> np.dtype:
     match node:
         case Call(function, (str(code), *_), (_, str(order), *_)):
@@ -191,12 +204,10 @@ def _dtype(node: Any) -> np.dtype:
 def _from_bytes(raw: Any, shape: Any, dtype: Any, order: Literal["C", "F"]) -> np.ndarray:
     if not isinstance(shape, tuple) or not all(isinstance(side, int) for side in shape):
         raise PickleRefused("an array's shape is no shape")
-    match raw:
-        case Call(function, (str(text), "latin1")) if function == _ENCODE:  # protocol 2
-            raw = text.encode("latin1")
-    if not isinstance(raw, bytes | bytearray) or any(side < 0 for side in shape):
-        raise PickleRefused("an array has no bytes")
+    content = as_bytes(raw)
+    if any(side < 0 for side in shape):
+        raise PickleRefused("an array's shape is no shape")
     try:
-        return np.frombuffer(raw, _dtype(dtype)).reshape(shape, order=order).copy()
+        return np.frombuffer(content, _dtype(dtype)).reshape(shape, order=order).copy()
     except ValueError as error:
         raise PickleRefused(f"an array's bytes do not fit its shape ({error})") from None
