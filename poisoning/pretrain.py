@@ -3,7 +3,7 @@
 The data set lies on the device as uint8; crops, flips and normalisation are done for a batch at
 once. Every epoch's draws come from (seed, epoch, name), so an interrupted run goes on from its
 last whole epoch to the same weights, bit for bit, as one that was not (same machine, same
-threads).
+threads). Adversarial training takes its steps on PGD's images instead of clean ones.
 """
 
 import math
@@ -21,6 +21,7 @@ from poisoning.data.augment import apply_views, draw_views, normalize
 from poisoning.events import CheckpointDone, Log, Message, PretrainJob, Progress
 from poisoning.models import build, store
 from poisoning.models.evaluate import Constants, clean_accuracy
+from poisoning.models.robust import attacked, robust_accuracy
 from poisoning.spec import FieldError, PretrainSpec, seed_for, spec_hash
 
 Emit = Callable[[Message], None]
@@ -123,6 +124,7 @@ class Training:
         order = torch.randperm(n, generator=self._generator(epoch, "order")).to(self.device)
         views = draw_views(self._generator(epoch, "views"), n)
         views_here = [drawn.to(self.device) for drawn in views]
+        starts = self._generator(epoch, "adversarial")
         tally, reported = Tally(self.device), time.monotonic()
         self.net.train()
         for place in range(self.steps_per_epoch):
@@ -131,18 +133,26 @@ class Training:
             if self.spec.augment:
                 images = apply_views(images, *(drawn[part] for drawn in views_here))
             step = epoch * self.steps_per_epoch + place
-            tally.add(*self._step(step, images, labels), len(labels))
+            tally.add(*self._step(step, self._inputs(images, labels, starts), labels), len(labels))
             is_last = place + 1 == self.steps_per_epoch
             if is_last or time.monotonic() - reported > REPORT_EVERY_S:
                 self._report(step + 1, epoch, tally, emit)
                 reported = time.monotonic()
 
-    def _step(self, step: int, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _inputs(self, images: Tensor, labels: Tensor, starts: torch.Generator) -> Tensor:
+        """What a step learns from: the normalised images, or what PGD makes of them."""
+        spec = self.spec
+        if spec.adversarial is None:
+            return normalize(images, self.mean, self.std)
+        knobs, precision = spec.adversarial, spec.precision
+        return attacked(self.net, images, labels, self.mean, self.std, knobs, starts, precision)
+
+    def _step(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of SGD; returns the summed loss and the number named rightly, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.spec, step, self.steps_per_epoch)
         with devices.autocast(self.device, self.spec.precision):
-            logits = self.net(normalize(images, self.mean, self.std))
+            logits = self.net(inputs)
         loss = functional.cross_entropy(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -212,9 +222,10 @@ class Training:
 
     def card(self, name: str) -> store.Card:
         """Judge the network on the whole test split and write down how it came about."""
-        accuracy = clean_accuracy(
-            self.net, self.data.test, self.mean, self.std, self.spec.precision
-        )
+        judged = (self.net, self.data.test, self.mean, self.std)
+        knobs, precision = self.spec.adversarial, self.spec.precision
+        accuracy = clean_accuracy(*judged, precision)
+        robust = None if knobs is None else robust_accuracy(*judged, knobs, precision)
         return store.Card(
             name=name,
             model=self.spec.model,
@@ -225,6 +236,7 @@ class Training:
             mean=self.mean,
             std=self.std,
             clean_accuracy=accuracy,
+            robust_accuracy=robust,
             test_images=len(self.data.test),
             recipe=self.spec,
             seconds=self.seconds,

@@ -1,10 +1,13 @@
-"""Extractors that can be trained by name. No torch in here.
+"""Networks that can be trained by name: extractors, and classifiers of the victims' own classes.
 
-A name says architecture, data set, epochs where they are not the data set's usual ones, seed.
-What a recipe reaches is measured when it is run and stands on the checkpoint's card.
+A name says architecture, data set, "adv" where it is trained adversarially, "raw" where its images
+are not normalised, epochs where they are not the data set's usual ones, seed. What a recipe reaches
+is measured when it is run and stands on the checkpoint's card. No torch in here.
 """
 
-from poisoning.spec import PretrainSpec
+from collections.abc import Iterable
+
+from poisoning.spec import Adversarial, PretrainSpec
 
 # Enough for the digits: under five seconds on two cores.
 _DIGITS = PretrainSpec(
@@ -45,23 +48,103 @@ _NARROW = _BRIEF.model_copy(
 # The unified benchmark's own: 200 epochs at 0.01, dropped at 100 and 150, no augmentation.
 _BENCHMARK = PretrainSpec()
 
+# The same on CIFAR-10, for the attacks' original settings: each trial draws one of ten seeds.
+_BASELINE = PretrainSpec(dataset="cifar10")
+_BASELINES = {
+    "resnet18-cifar10-200ep": _BASELINE,
+    "alexnet_frogs-cifar10-raw-200ep": _BASELINE.model_copy(
+        update={"model": "alexnet_frogs", "normalize": False}
+    ),
+    "alexnet_htbd-cifar10-200ep": _BASELINE.model_copy(update={"model": "alexnet_htbd"}),
+}
+
+# Adversarial training as published for CIFAR-10 (Madry et al., ICLR 2018): PGD of 7 steps of 2 at
+# eps 8, and a shorter one.
+_ADVERSARIAL = PretrainSpec(
+    dataset="cifar10", learning_rate=0.1, augment=True, adversarial=Adversarial()
+)
+_ADVERSARIAL_BRIEF = _BRIEF.model_copy(
+    update={"dataset": "cifar10", "epochs": 16, "adversarial": Adversarial()}
+)
+# On the digits, whose strokes are wide and whose contrast is full, 8 / 255 is next to nothing.
+_ADVERSARIAL_DIGITS = _DIGITS.model_copy(
+    update={
+        "dataset": "digits_5_9",
+        "epochs": 10,
+        "adversarial": Adversarial(eps_255=32, steps=2, step_size_255=24),
+    }
+)
+
+# Witches' Brew's conservative training; the rate is a tenth for all but residual networks.
+_GRADIENT_MATCHING = PretrainSpec(
+    dataset="cifar10",
+    epochs=40,
+    learning_rate=0.1,
+    drop_epochs=(15, 25, 35),
+    nesterov=True,
+    weight_decay=5e-4,
+    augment=True,
+)
+
 SEEDS = range(2)  # a white box and, with the other, a grey box
+SAMPLED_SEEDS = range(10)
+ENSEMBLE_SEEDS = range(4)
 
 
-def _recipes() -> dict[str, PretrainSpec]:
+def _seeded(spec: PretrainSpec, name: str, seeds: Iterable[int]) -> dict[str, PretrainSpec]:
+    return {f"{name}-s{seed}": spec.model_copy(update={"seed": seed}) for seed in seeds}
+
+
+def _of(model: str, spec: PretrainSpec) -> PretrainSpec:
+    return spec.model_copy(update={"model": model})
+
+
+def _extractors() -> dict[str, PretrainSpec]:
+    """Pretrained on other classes than the victims'."""
     recipes: dict[str, PretrainSpec] = {}
-    for seed in SEEDS:
-        for model in ("convnet3", "resnet6_w16"):
-            update = {"model": model, "seed": seed}
-            recipes[f"{model}-digits_0_4-s{seed}"] = _DIGITS.model_copy(update=update)
+    for model in ("convnet3", "resnet6_w16"):
+        recipes |= _seeded(_of(model, _DIGITS), f"{model}-digits_0_4", SEEDS)
     recipes["resnet18_w16-cifar100-1ep-s0"] = _NARROW
     for model in ("resnet18", "vgg11", "mobilenet_v2"):
-        for seed in SEEDS:
-            update = {"model": model, "seed": seed}
-            brief = _BRIEF.model_copy(update=update)
-            recipes[f"{model}-cifar100-8ep-s{seed}"] = brief
-            recipes[f"{model}-cifar100-200ep-s{seed}"] = _BENCHMARK.model_copy(update=update)
+        recipes |= _seeded(_of(model, _BRIEF), f"{model}-cifar100-8ep", SEEDS)
+        recipes |= _seeded(_of(model, _BENCHMARK), f"{model}-cifar100-200ep", SEEDS)
+    tiny = _BENCHMARK.model_copy(update={"dataset": "tinyimagenet_first_half", "batch_size": 64})
+    for model in ("vgg16_tiny", "resnet34_tiny", "mobilenet_v2_tiny"):
+        name = f"{model}-tinyimagenet_first_half-200ep"
+        recipes |= _seeded(_of(model, tiny), name, (0,))
     return recipes
 
 
-RECIPES: dict[str, PretrainSpec] = _recipes()
+def _classifiers() -> dict[str, PretrainSpec]:
+    """Trained on the victims' own classes."""
+    recipes: dict[str, PretrainSpec] = {}
+    digits = _DIGITS.model_copy(update={"dataset": "digits_5_9"})
+    for model in ("convnet3", "resnet6_w16"):
+        recipes |= _seeded(_of(model, digits), f"{model}-digits_5_9", SEEDS)
+    recipes |= _seeded(_ADVERSARIAL_DIGITS, "convnet3-digits_5_9-adv", (0,))
+    recipes |= _seeded(_ADVERSARIAL_BRIEF, "resnet18-cifar10-adv-16ep", (0,))
+    recipes |= _seeded(_ADVERSARIAL, "resnet18-cifar10-adv-200ep", (0,))
+    raw = _ADVERSARIAL.model_copy(update={"normalize": False})
+    recipes |= _seeded(raw, "resnet18-cifar10-adv-raw-200ep", (0,))
+    brief = _BRIEF.model_copy(update={"dataset": "cifar10"})
+    recipes |= _seeded(brief, "resnet18-cifar10-8ep", (0,))
+    recipes |= _seeded(_GRADIENT_MATCHING, "resnet18-cifar10-40ep", (0,))
+    for model in ("vgg11", "mobilenet_v2"):
+        slower = _of(model, _GRADIENT_MATCHING).model_copy(update={"learning_rate": 0.01})
+        recipes |= _seeded(slower, f"{model}-cifar10-40ep", SEEDS)
+    for name, spec in _BASELINES.items():
+        recipes |= _seeded(spec, name, (0,))
+    return recipes
+
+
+def _further_seeds() -> dict[str, PretrainSpec]:
+    """Of what trials sample from and ensembles are made of."""
+    recipes = _seeded(_GRADIENT_MATCHING, "resnet18-cifar10-40ep", ENSEMBLE_SEEDS)
+    for name, spec in _BASELINES.items():
+        recipes |= _seeded(spec, name, SAMPLED_SEEDS)
+    return recipes
+
+
+# What a list of recipes shows, and all that is known by name.
+LISTED: dict[str, PretrainSpec] = _extractors() | _classifiers()
+RECIPES: dict[str, PretrainSpec] = LISTED | _further_seeds()

@@ -42,6 +42,7 @@ class Card(BaseModel):
     std: tuple[float, ...]
     clean_accuracy: float  # fraction, over test_images
     test_images: int
+    robust_accuracy: float | None = None  # models.robust's, of one trained adversarially
     recipe: PretrainSpec | None = None  # None: trained elsewhere
     source: str = "trained by Dosimeter"
     seconds: float | None = None

@@ -5,9 +5,9 @@ import torch
 
 from poisoning import data, pretrain
 from poisoning.events import CheckpointDone, Log, Machine, PretrainJob, Progress
-from poisoning.models import store
+from poisoning.models import robust, store
 from poisoning.models.evaluate import clean_accuracy
-from poisoning.spec import FieldError, PretrainSpec
+from poisoning.spec import Adversarial, FieldError, PretrainSpec
 
 SPEC = PretrainSpec(
     model="resnet6_w16",
@@ -191,3 +191,61 @@ def test_training_equals_a_plain_loop(tmp_path):
     trained = weights(tmp_path)
     for key, value in net.state_dict().items():
         assert torch.allclose(trained[key].float(), value.float(), rtol=1e-4, atol=1e-5), key
+
+
+# --- adversarial training ---------------------------------------------------------------------
+
+KNOBS = Adversarial(eps_255=24, steps=1, step_size_255=24)
+ADVERSARIAL = SPEC.model_copy(update={"epochs": 3, "adversarial": KNOBS})
+
+
+@pytest.fixture(scope="module")
+def hardened(tmp_path_factory):
+    """An adversarially trained network, judged on few images."""
+    folder = tmp_path_factory.mktemp("hardened")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(robust, "ROBUST_IMAGES", 60)
+        yield folder, run(folder, ADVERSARIAL)
+
+
+def test_adversarial_training_resumes_bit_for_bit(hardened, tmp_path):
+    with pytest.raises(Killed):
+        run(tmp_path, ADVERSARIAL, kill_after=33)
+    events = run(tmp_path, ADVERSARIAL)
+    assert any(isinstance(e, Log) and "after 2 of 3" in e.message for e in events)
+    assert equal(weights(hardened[0]), weights(tmp_path))
+
+
+def test_adversarial_training_makes_robust_and_plain_training_states_no_robustness(
+    finished, hardened
+):
+    test = data.load("digits_0_4", ".").test
+    net, card = store.load(hardened[0] / "net.safetensors")
+    measured = robust.robust_accuracy(net, test, card.mean, card.std, KNOBS)
+    assert hardened[1][-1].card["robust_accuracy"] == card.robust_accuracy == measured
+    plain, plain_card = store.load(finished[0] / "net.safetensors")
+    assert plain_card.robust_accuracy is None
+    unprepared = robust.robust_accuracy(plain, test, card.mean, card.std, KNOBS)
+    assert unprepared + 0.15 < measured < card.clean_accuracy
+
+
+def test_attacked_images_are_the_plain_loops_and_leave_the_network_alone():
+    digits, net = data.load("digits_0_4", "."), pretrain.build("resnet6_w16", 5, seed=0).train()
+    images, labels = digits.train.images[:8], digits.train.labels[:8]
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    generator = torch.Generator().manual_seed(3)
+    knobs = Adversarial(eps_255=16, steps=2, step_size_255=12)
+    found = robust.attacked(net, images, labels, (0.4,) * 3, (0.5,) * 3, knobs, generator)
+    assert net.training and all(parameter.grad is None for parameter in net.parameters())
+    assert equal(before, net.state_dict())
+
+    x_b = images.float() / 255
+    x = x_b + 16 / 255 * (2 * torch.rand(x_b.shape, generator=generator.manual_seed(3)) - 1)
+    x = x.clamp(0, 1)
+    for _ in range(2):
+        x = x.detach().requires_grad_()
+        logits = net.eval()((x - 0.4) / 0.5)
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+        x = (x + 12 / 255 * x.grad.sign()).clamp(x_b - 16 / 255, x_b + 16 / 255).clamp(0, 1)
+    # a sign may turn over where a gradient is nearly zero
+    assert ((found - (x - 0.4) / 0.5).abs() > 1e-4).float().mean() < 0.002
