@@ -5,6 +5,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from poisoning.events import Extras
 from poisoning.params import CheckpointName
 from poisoning.spec import ExperimentSpec, PretrainSpec, Profile
 
@@ -45,6 +46,21 @@ class VictimSummary(BaseModel):
     excess: Excess | None
     clean_accuracy: float | None
     twin_clean_accuracy: float | None
+
+
+class VictimExtras(BaseModel):
+    """What else one victim of one experiment was asked, over its finished trials."""
+
+    victim: int
+    trials: int
+    # by transformation of the target: of the trials fooled, those fooled on that too
+    survives: dict[str, Rate] = {}
+    # backdoors: test images with the trigger on that are taken for the base class, mean over
+    # trials and its standard error (fractions)
+    patched_rate: float | None = None
+    patched_error: float | None = None
+    twin_patched_rate: float | None = None
+    patched_images: int = 0  # the most a trial counted
 
 
 class JobView(BaseModel):
@@ -110,6 +126,7 @@ class ExperimentDetail(ExperimentSummary):
     stages: list[Stage]
     jobs: list[JobView]
     seconds: float | None
+    extras: list[VictimExtras] = []  # of the victims that were asked more
 
 
 class OutcomeView(BaseModel):
@@ -131,6 +148,7 @@ class OutcomeView(BaseModel):
     clean_images: int
     seconds: float
     outcome_hash: str
+    extras: Extras | None = None
 
 
 class TrialView(BaseModel):

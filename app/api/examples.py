@@ -87,6 +87,22 @@ DETAIL = SUMMARY | {
     ],
     "jobs": [JOB],
     "seconds": 68.4,
+    "extras": [
+        {
+            "victim": 0,
+            "trials": 20,
+            "survives": {
+                "flip": {
+                    "successes": 14,
+                    "n": 17,
+                    "rate": 0.8235,
+                    "standard_error": 0.1213,
+                    "low": 0.5897,
+                    "high": 0.9381,
+                }
+            },
+        }
+    ],
 }
 OUTCOME = {
     "victim": 0,
@@ -107,6 +123,7 @@ OUTCOME = {
     "clean_images": 446,
     "seconds": 1.2,
     "outcome_hash": _SHA,
+    "extras": {"variants": {"flip": 0}, "twin_variants": {"flip": 2}},
 }
 TRIAL = {
     "id": 107,

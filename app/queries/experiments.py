@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app import paging
 from app.errors import NotFound
 from app.models import Checkpoint, Experiment, ExperimentCheckpoint, Job, LogLine, Trial
-from app.queries import answers, tallies, titles
+from app.queries import answers, extras, tallies, titles
 from app.queries.jobs import view as job_view
 from app.queries.stages import stages_of
 from app.queries.tallies import Key, Tally
@@ -166,6 +166,7 @@ def get(session: Session, experiment_id: int, now: datetime) -> ExperimentDetail
         stages=stages,
         jobs=[job_view(job) for job in (*pretraining, *jobs)],
         seconds=(ended - row.started_at).total_seconds() if row.started_at else None,
+        extras=extras.by_victim(session, row.id),
     )
 
 

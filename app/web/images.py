@@ -21,7 +21,7 @@ from app.storage import NotStored, Store
 from poisoning import poison_set
 
 router = APIRouter()
-Kind = Literal["base", "poison", "difference", "target"]
+Kind = Literal["base", "poison", "difference", "target", "patched"]
 Pixels = NDArray[np.uint8]
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 GREY = 128
@@ -29,11 +29,14 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Pictures:
-    """The images of one poison set, uint8 [J, C, H, W]; ``bases`` may be missing."""
+    """The images of one poison set, uint8 [J, C, H, W]; ``bases`` may be missing. ``patched`` are
+    a backdoor's targets with the trigger on.
+    """
 
     poisons: Pixels
     bases: Pixels | None
     targets: Pixels
+    patched: Pixels | None = None
 
     @property
     def size(self) -> int:
@@ -59,7 +62,17 @@ def find(store: Store, sha256: str) -> Pictures:
 @lru_cache(maxsize=32)
 def _load(path: Path) -> Pictures:
     stored = poison_set.load(path)
-    return Pictures(stored.poisons, stored.bases, stored.target)
+    return Pictures(stored.poisons, stored.bases, stored.target, _patched(stored))
+
+
+def _patched(stored: poison_set.PoisonSet) -> Pixels | None:
+    """The targets with the trigger at its place, as victims were asked about them."""
+    if stored.trigger is None or stored.trigger_place is None:
+        return None
+    patched = stored.target.copy()
+    (row, column), (height, width) = stored.trigger_place, stored.trigger.shape[1:]
+    patched[..., row : row + height, column : column + width] = stored.trigger
+    return patched
 
 
 @router.get("/poison-sets/{sha256}/{kind}/{index}.png")
@@ -91,13 +104,18 @@ def _pixels(pictures: Pictures, kind: Kind, index: int) -> Pixels:
     """One image, uint8 [C, H, W]; IndexError where there is none."""
     if index < 0:
         raise IndexError(index)
-    if kind == "target":
-        return pictures.targets[index]
-    if kind == "poison":
-        return pictures.poisons[index]
+    plain = {
+        "target": pictures.targets,
+        "patched": pictures.patched,
+        "poison": pictures.poisons,
+        "base": pictures.bases,
+    }
+    if kind in plain:
+        stored = plain[kind]
+        if stored is None:
+            raise IndexError(index)
+        return stored[index]
     if pictures.bases is None:
         raise IndexError(index)
-    if kind == "base":
-        return pictures.bases[index]
     change = pictures.poisons[index].astype(np.int16) - pictures.bases[index]
     return np.clip(GREY + pictures.factor * change, 0, 255).astype(np.uint8)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.queries import experiments, trials
+from app.queries import experiments, titles, trials
 from app.schemas import OutcomeView, TrialView
 from app.storage import NotStored, Store
 from app.web import images, words
 from app.web.doors import Clock, Reading, StoreOf
 from app.web.render import page
+from poisoning import catalog
 
 router = APIRouter()
 ZOOMS = (2, 3, 4, 6)
@@ -33,12 +34,24 @@ class Gallery:
     """What the page draws; sizes are whole multiples of the image's own."""
 
     target: str
+    patched: str | None  # a backdoor's target with its trigger on
     columns: list[Column]
     factor: int
     zoom: int
     side: int
     large: int
     hidden: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one network calls the target as it is and transformed; True where that is the base
+    class.
+    """
+
+    who: str
+    is_twin: bool
+    answers: list[tuple[str, str, bool]]  # transformation, class, whether it is the base class
 
 
 @router.get("/experiments/{experiment_id}/trials/{number}")
@@ -59,7 +72,10 @@ def show(
         "trials/detail.html",
         item=item,
         trial=trial,
-        answer=answer(trial),
+        answer=answer(trial, is_backdoor(item.attack)),
+        is_backdoor=is_backdoor(item.attack),
+        budget=catalog.ATTACKS[item.attack].budget if item.attack in catalog.ATTACKS else "",
+        asked=asked(trial, item.dataset),
         gallery=shown,
         zoom=shown.zoom if shown else None,
         zooms=ZOOMS,
@@ -69,26 +85,53 @@ def show(
     )
 
 
-def answer(trial: TrialView) -> str:
+def is_backdoor(attack: str) -> bool:
+    row = catalog.ATTACKS.get(attack)
+    return row is not None and row.is_backdoor
+
+
+def answer(trial: TrialView, has_trigger: bool) -> str:
     """The page's first line: who is fooled, and whether the poisons did it."""
     if trial.state != "done":
         return f"Trial {trial.number} is {trial.state}."
-    return " ".join(_sentence(trial, outcome) for outcome in trial.outcomes)
+    what = "the patched target" if has_trigger else "the target"
+    return " ".join(_sentence(trial, outcome, what) for outcome in trial.outcomes)
 
 
-def _sentence(trial: TrialView, outcome: OutcomeView) -> str:
+def _sentence(trial: TrialView, outcome: OutcomeView, what: str) -> str:
     who = words.access(outcome.access).lower().replace(" ", "-")
     if not outcome.success:
-        return f"The {who} victim is not fooled: it calls the target {outcome.prediction_name}."
+        return f"The {who} victim is not fooled: it calls {what} {outcome.prediction_name}."
     twin = (
         "so does its clean twin, so the poisons need not be the cause"
         if outcome.twin_success
         else f"its clean twin calls it {outcome.twin_prediction_name}"
     )
     return (
-        f"The {who} victim is fooled: it calls the target, {trial.target_name}, "
+        f"The {who} victim is fooled: it calls {what}, {trial.target_name}, "
         f"{outcome.prediction_name} with {words.percent(outcome.confidence)} % confidence; {twin}."
     )
+
+
+def asked(trial: TrialView, dataset: str) -> list[Asked]:
+    """What each victim and its twin call the transformed target, where they were asked."""
+    found = []
+    for outcome in trial.outcomes:
+        extras = outcome.extras
+        if extras is None or not extras.variants:
+            continue
+        who = f"{words.access(outcome.access)}: {outcome.title}"
+        for is_twin, plain, variants in (
+            (False, outcome.prediction, extras.variants),
+            (True, outcome.twin_prediction, extras.twin_variants),
+        ):
+            called = {"as it is": plain} | {words.variant(k): v for k, v in variants.items()}
+            answers = [
+                (how, titles.class_name(dataset, number) or "", number == trial.base_class)
+                for how, number in called.items()
+            ]
+            found.append(Asked(who, is_twin, answers))
+    return found
 
 
 def gallery(store: Store, trial: TrialView, zoom: int | None) -> Gallery | None:
@@ -113,6 +156,7 @@ def gallery(store: Store, trial: TrialView, zoom: int | None) -> Gallery | None:
     ]
     return Gallery(
         target=f"{root}/target/0.png",
+        patched=f"{root}/patched/0.png" if pictures.patched is not None else None,
         columns=columns,
         factor=pictures.factor,
         zoom=zoom,

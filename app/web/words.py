@@ -16,6 +16,7 @@ STAGE = {
     "craft": "Crafting poisons",
     "victims": "Training victims",
 }
+VARIANT = {"flip": "flipped", "flipped": "flipped"}
 PROFILES = ("smoke", "quick", "paper")
 SETUPS = {"drawn": "drawn from the seed"} | {
     name: f"the benchmark's {name.replace('_', ' ')}" for name in BENCHMARK_SETUPS
@@ -95,6 +96,11 @@ def stage(value: str) -> str:
     return STAGE.get(value, value.replace("_", " ").capitalize())
 
 
+def variant(value: str) -> str:
+    """A transformation of the target as one says it: "flipped", "shifted by 4 px"."""
+    return VARIANT.get(value, value.replace("_", " "))
+
+
 def unbroken(text: str) -> str:
     """A sentence whose numbers keep their units and errors on one line."""
     return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
@@ -125,6 +131,6 @@ FILTERS = {
     function.__name__: function
     for function in (
         percent, points, number, compact, duration, moment, clock, mebibytes, access, regime,
-        stage, plural, knob, short_hash, unbroken,
+        stage, variant, plural, knob, short_hash, unbroken,
     )
 }  # fmt: skip

@@ -23,6 +23,7 @@ HITS = {
     "no_perturbation": (0.05, 0.05),
     "feature_collision": (0.4, 0.1),
     "bullseye_polytope": (0.9, 0.15),
+    "badnets": (0.6, 0.3),
 }
 
 

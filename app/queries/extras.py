@@ -1,0 +1,69 @@
+"""What else victims were asked, over the trials of an experiment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from statistics import fmean, stdev
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import Outcome, Trial
+from app.queries.tallies import rate
+from app.schemas import VictimExtras
+from poisoning.events import Extras
+
+
+@dataclass
+class _Asked:
+    """One victim's extras, as they are read."""
+
+    trials: int = 0
+    survived: dict[str, list[bool]] = field(default_factory=dict)
+    patched: list[float] = field(default_factory=list)
+    twins: list[float] = field(default_factory=list)
+    images: int = 0
+
+    def add(self, extras: Extras, base_class: int, is_fooled: bool) -> None:
+        self.trials += 1
+        if is_fooled:
+            for name, prediction in extras.variants.items():
+                self.survived.setdefault(name, []).append(prediction == base_class)
+        if extras.patched_images:
+            self.patched.append(extras.patched_hits / extras.patched_images)
+            self.twins.append(extras.twin_patched_hits / extras.patched_images)
+            self.images = max(self.images, extras.patched_images)
+
+
+def by_victim(session: Session, experiment_id: int) -> list[VictimExtras]:
+    """One entry for each victim of which more is known than the verdict on its target."""
+    statement = (
+        select(Outcome.victim, Outcome.success, Outcome.extras, Trial.base_class)
+        .join(Trial, Trial.id == Outcome.trial_id)
+        .where(Outcome.experiment_id == experiment_id)
+        .order_by(Outcome.victim, Trial.number)
+    )
+    asked: dict[int, _Asked] = {}
+    for victim, success, stored, base_class in session.execute(statement):
+        if stored:
+            extras = Extras.model_validate(stored)
+            asked.setdefault(victim, _Asked()).add(extras, base_class, success)
+    found = [_view(victim, each) for victim, each in asked.items()]
+    return [view for view in found if view.survives or view.patched_rate is not None]
+
+
+def _view(victim: int, asked: _Asked) -> VictimExtras:
+    return VictimExtras(
+        victim=victim,
+        trials=asked.trials,
+        survives={name: rate(sum(told), len(told)) for name, told in asked.survived.items()},
+        patched_rate=fmean(asked.patched) if asked.patched else None,
+        patched_error=_error(asked.patched),
+        twin_patched_rate=fmean(asked.twins) if asked.twins else None,
+        patched_images=asked.images,
+    )
+
+
+def _error(values: Sequence[float]) -> float | None:
+    """Standard error of a mean over trials; None where one trial tells nothing of it."""
+    return stdev(values) / sqrt(len(values)) if len(values) > 1 else None
