@@ -14,7 +14,7 @@ from poisoning.models import Network, store
 from poisoning.ops import triggers
 from poisoning.ops.triggers import Trigger
 from poisoning.params import Triggered
-from poisoning.spec import Access, FieldError
+from poisoning.spec import SAMPLED, Access, FieldError
 from poisoning.victims.features import FeatureTable
 
 CPU_ROWS = 50  # poisons crafted at once: more gains nothing on a processor
@@ -44,6 +44,7 @@ class Inputs:
         for field, name in job.spec.checkpoint_names():
             if name not in self.checkpoints:
                 self.checkpoints[name] = self._load(field, name)
+        self._check_classifiers()
         self._tables: dict[str, FeatureTable] = {}
 
     def _load(self, field: str, name: str) -> Checkpoint:
@@ -60,6 +61,25 @@ class Inputs:
                 "choose another checkpoint or data set",
             )
         return Checkpoint(net, card)
+
+    def _check_classifiers(self) -> None:
+        """An attack that asks what an image is taken for needs surrogates that know its classes."""
+        attack, wanted = catalog.attack(self.spec.attack.name), self.data.spec
+        if attack.needs != "classifier":
+            return
+        is_drawn = SAMPLED in self.spec.surrogates
+        crafted_on = ("surrogates.", "sampled_from.") if is_drawn else ("surrogates.",)
+        for field, name in self.spec.checkpoint_names():
+            trained_on = catalog.DATASETS.get(self.checkpoints[name].card.dataset)
+            if field.startswith(crafted_on) and (
+                trained_on is None or trained_on.classes != wanted.classes
+            ):
+                raise FieldError(
+                    field,
+                    f"{attack.title} needs a classifier of {wanted.title}; {name} was trained on "
+                    f"{trained_on.title if trained_on else self.checkpoints[name].card.dataset}",
+                    f"name a checkpoint trained on {wanted.title}",
+                )
 
     @property
     def mean(self) -> Constants:

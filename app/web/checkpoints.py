@@ -16,7 +16,7 @@ from app.web.forms import Field, Values, last, values_of
 from app.web.render import page
 from app.web.words import plural
 from poisoning import catalog
-from poisoning.recipes import RECIPES
+from poisoning.recipes import LISTED, RECIPES
 from poisoning.spec import PretrainSpec
 
 router = APIRouter()
@@ -77,7 +77,7 @@ def _index(request: Request, session: Session, values: Values, errors: dict[str,
         answer=_answer(found),
         checkpoints=found,
         is_live=any(item.state in OPEN for item in found),
-        recipes=RECIPES,
+        recipes=LISTED,
         recipe=last(values, "recipe"),
         errors=errors,
         name_field=name_field,

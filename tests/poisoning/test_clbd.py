@@ -7,9 +7,12 @@ from torch.nn import functional
 from poisoning.attacks import clean_label_backdoor as clbd
 from poisoning.attacks import clean_label_backdoor_reference as reference
 from poisoning.attacks.report import Report
+from poisoning.inputs import Inputs
+from poisoning.models import build, store
 from poisoning.ops import pgd
 from poisoning.params import CleanLabelBackdoor, CleanLabelBackdoorReference
-from tests.poisoning import tiny
+from poisoning.spec import FieldError
+from tests.poisoning import jobs, tiny
 
 KNOBS = {"eps_255": 8, "steps": 6, "step_size_255": 3}
 EPS, SIZE = 8 / 255, 3 / 255
@@ -85,3 +88,20 @@ def test_a_start_is_uniform_in_the_ball_and_in_the_box():
     assert (start - base).abs().max() <= 0.1 + 1e-7
     assert (start - base).std() == pytest.approx(0.1 / 3**0.5, rel=0.02)
     assert pgd.start(torch.ones(3, 8, 8), 0.1, torch.Generator().manual_seed(0)).max() <= 1
+
+
+def test_a_surrogate_of_other_classes_is_refused_and_a_victim_of_them_is_not(tmp_path):
+    attack = CleanLabelBackdoor(**KNOBS)
+    refused = jobs.job(tmp_path, jobs.spec(attack, surrogates=("white",)))
+    with pytest.raises(FieldError, match=r"surrogates.0: .* needs a classifier of Digits 5 to 9"):
+        Inputs(refused)
+    drawn = jobs.spec(attack, surrogates=("sampled",), sampled_from=("black", "grey"))
+    with pytest.raises(FieldError, match=r"sampled_from.0: .*black was trained on Digits 0 to 4"):
+        Inputs(jobs.job(tmp_path, drawn))
+    job = jobs.job(tmp_path, jobs.spec(attack, surrogates=("classifier",)))
+    card = store.read_card(job.checkpoints["white"])
+    path = tmp_path / "classifier.safetensors"
+    store.save(
+        path, build("resnet6_w16", 5, seed=0), card.model_copy(update={"dataset": "digits_5_9"})
+    )
+    Inputs(job.model_copy(update={"checkpoints": job.checkpoints | {"classifier": str(path)}}))
