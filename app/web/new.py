@@ -22,7 +22,7 @@ from app.web.launch import Known, LaunchForm
 from app.web.render import page
 from app.web.switches import settle
 from poisoning import catalog
-from poisoning.recipes import LISTED
+from poisoning.recipes import LISTED, RECIPES
 from poisoning.spec import ExperimentSpec
 
 router = APIRouter()
@@ -153,8 +153,9 @@ def _form(session: Session, values: Values) -> LaunchForm:
         text = f"{item.name}: {item.model_title} on {item.dataset_title}, {state}"
         known.append(Known(item.name, text, item.dataset, is_ready))
     names = {item.name for item in there}
-    for name, recipe in LISTED.items():
-        if name not in names:
+    asked = {value for several in values.values() for value in several}
+    for name, recipe in RECIPES.items():
+        if name not in names and (name in LISTED or name in asked):
             what = f"{catalog.model(recipe.model).title} on {catalog.dataset(recipe.dataset).title}"
             known.append(Known(name, f"{name}: {what}, trained first", recipe.dataset, False))
     return LaunchForm(values, known)
