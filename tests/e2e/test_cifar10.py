@@ -1,7 +1,7 @@
 """Real CIFAR-10 through the whole stack: REST, database, worker, a child that trains and crafts.
 
-The extractor is a quarter of ResNet-18's width and has seen CIFAR-100 once, so that two cores can
-pretrain it here; its name says so. The rates of five trials on it mean nothing and are not looked
+The extractor has three convolutions and has seen CIFAR-100 once, so that two cores can pretrain it
+here; its name says so. The rates of five trials on it mean nothing and are not looked
 at; that every piece is real, and fits the others, is.
 """
 
@@ -16,12 +16,12 @@ from app.client import Client
 from poisoning import data, poison_set
 
 pytestmark = [pytest.mark.timeout(900)]
-NARROW = "resnet18_w16-cifar100-1ep-s0"
+SMALL = "convnet3-cifar100-1ep-s0"
 EPS_255, POISONS, TRIALS = 16, 5, 5
 SPEC = {
     "attack": {"name": "bullseye_polytope", "eps_255": EPS_255, "steps": 40},
-    "surrogates": [NARROW],
-    "victims": [{"regime": "frozen", "checkpoint": NARROW}],
+    "surrogates": [SMALL],
+    "victims": [{"regime": "frozen", "checkpoint": SMALL}],
     "data": {"dataset": "cifar10", "train_size": 500, "poisons": POISONS},
     "trials": TRIALS,
     "profile": "smoke",
@@ -30,17 +30,17 @@ SPEC = {
 
 def test_an_experiment_on_cifar10_by_rest(real_data: Path, server: str, tmp_path: Path) -> None:
     with Client(server) as bench:
-        launched = bench.launch(SPEC, title="CIFAR-10, narrow extractor")
+        launched = bench.launch(SPEC, title="CIFAR-10, small extractor")
         ended = bench.wait(launched["id"], timeout_s=800)
         trials = list(bench.trials(launched["id"]))
-        shown = {row["name"]: row for row in bench.checkpoints()}[NARROW]
+        shown = {row["name"]: row for row in bench.checkpoints()}[SMALL]
         stored = bench.download_poison_set(trials[0]["poison_set"], tmp_path / "0.safetensors")
 
     assert ended["state"] == "done", ended["error"]
     assert [trial["number"] for trial in trials] == list(range(TRIALS))
     assert shown["state"] == "ready"
     assert shown["clean_images"] == 10_000
-    assert shown["clean_accuracy"] > 0.1  # chance on CIFAR-100 is 0.01
+    assert shown["clean_accuracy"] > 0.2  # chance on CIFAR-100 is 0.01
     (victim,) = ended["victims"]
     assert victim["access"] == "white_box"
     assert victim["success"]["n"] == TRIALS
