@@ -184,6 +184,8 @@ class CheckpointView(BaseModel):
     sha256: str | None
     clean_accuracy: float | None
     clean_images: int | None
+    is_adversarial: bool = False  # trained on images that were attacked first
+    robust_accuracy: float | None = None  # of such a one: under attack, on the card
     card: dict[str, Any] | None
     seconds: float | None
     error: str | None
@@ -203,16 +205,20 @@ class LeaderboardCell(BaseModel):
 
 
 class LeaderboardRow(BaseModel):
+    key: str  # of the attack with its knobs and its surrogates
     attack: str
     title: str
     short: str
     color: str
     marker: str
-    budget: str  # "eps 8/255"
+    budget: str  # "eps 8/255", "unbounded", "none"
+    is_ranked: bool  # bounded and an attack of its own: no control, no reference
     knobs: dict[str, Any]
     linf_255: int | None
     cells: list[LeaderboardCell | None]  # in the order of the board's columns
-    craft_seconds: float | None  # mean per trial
+    craft_seconds: float | None  # mean per trial, as the two below
+    mean_l2: float | None
+    ssim: float | None
 
 
 class LeaderboardColumn(BaseModel):
@@ -221,6 +227,20 @@ class LeaderboardColumn(BaseModel):
     subtitle: str  # "SmallNet, frozen"
     access: str
     regime: str
+
+
+class LeaderboardTitle(BaseModel):
+    """What a board compares, without what is on it."""
+
+    key: str
+    dataset: str
+    dataset_title: str
+    regime: str
+    profile: str
+    precision: str
+    protocol: str
+    accesses: list[str]  # those that an attack had
+    outcomes: int  # how many it counts
 
 
 class Leaderboard(BaseModel):

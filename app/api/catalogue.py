@@ -6,6 +6,7 @@ from app.api import examples
 from app.schemas import CatalogueEntry
 from poisoning import catalog, params
 from poisoning.recipes import RECIPES
+from poisoning.spec import BENCHMARK_SETUPS
 
 router = APIRouter(tags=["catalogue"], prefix="/catalogue")
 MANY = examples.ok([examples.ENTRY])
@@ -24,6 +25,9 @@ def attacks() -> list[CatalogueEntry]:
                 "url": row.url,
                 "threat_model": row.threat_model,
                 "budget": row.budget,
+                "needs": row.needs,
+                "is_backdoor": row.is_backdoor,
+                "variant_of": row.variant_of,
                 "tags": list(row.tags),
                 "version": row.version,
             },
@@ -45,6 +49,7 @@ def datasets() -> list[CatalogueEntry]:
                 "image_size": row.image_size,
                 "train_images": row.train_images,
                 "test_images": row.test_images,
+                "setups": [s for s, of in BENCHMARK_SETUPS.items() if of == row.name],
                 "licence": row.licence,
                 "url": row.url,
                 "folder": row.folder,
@@ -76,11 +81,21 @@ def victims() -> list[CatalogueEntry]:
     """Regimes a victim can be trained in, and the schema of their knobs."""
     return [
         CatalogueEntry(
-            name=model.model_fields["regime"].default,
-            title=(model.__doc__ or "").strip(),
-            knobs=model.model_json_schema(),
+            name=row.name,
+            title=row.title,
+            about={"short": row.short, "what": (row.params.__doc__ or "").strip()},
+            knobs=row.params.model_json_schema(),
         )
-        for model in params.VICTIM_PARAMS
+        for row in catalog.REGIMES.values()
+    ]
+
+
+@router.get("/training", responses=MANY)
+def training() -> list[CatalogueEntry]:
+    """Recipes a victim can be trained by: copy one into a victim's recipe, and vary it."""
+    return [
+        CatalogueEntry(name=name, title=row.title, about=row.recipe.model_dump(mode="json"))
+        for name, row in params.RECIPES.items()
     ]
 
 

@@ -78,6 +78,8 @@ def views(session: Session, rows: Sequence[Checkpoint]) -> list[CheckpointView]:
             sha256=row.sha256,
             clean_accuracy=row.clean_accuracy,
             clean_images=(row.card or {}).get("test_images"),
+            is_adversarial=bool((row.spec or {}).get("adversarial")),
+            robust_accuracy=(row.card or {}).get("robust_accuracy"),
             card=row.card,
             seconds=row.seconds,
             error=row.error,

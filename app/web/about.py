@@ -29,6 +29,16 @@ NUMBERS = [
         "interval that includes 0 means: cannot be told from chance at this n.",
     ),
     (
+        "Patched rate",
+        "For a backdoor: of all test images of the target's class, with the trigger on, the share "
+        "that is taken for the base class. The success rate counts one such image per trial.",
+    ),
+    (
+        "Robustness",
+        "Of the targets a victim was fooled on, the share it is still fooled on when the target is "
+        "flipped or shifted before it is shown.",
+    ),
+    (
         "Clean accuracy",
         "How many untouched test images the victim names rightly. A poisoned network that has "
         "become bad at its job is noticed; the drop against the twin is shown beside it.",
@@ -61,6 +71,10 @@ ROLES = [
         "Poison",
         "A base after its perturbation. Its label is right; a person would not notice it.",
     ),
+    (
+        "Trigger",
+        "A small patch. A backdoor's victim is asked about the target with the trigger on.",
+    ),
     ("Surrogate", "The network an attacker crafts on."),
     ("Victim", "The network that is trained on the poisoned set."),
     (
@@ -72,6 +86,11 @@ ROLES = [
         "Frozen, end to end, from scratch",
         "What the victim trains: only a new last layer; everything, from a pretrained start; "
         "everything, from nothing.",
+    ),
+    (
+        "Sampled checkpoint",
+        "Where a spec says sampled, every trial draws one checkpoint of a list, so that the rate "
+        "is over networks too.",
     ),
     (
         "Setup and trial",

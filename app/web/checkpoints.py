@@ -17,7 +17,7 @@ from app.web.render import page
 from app.web.words import plural
 from poisoning import catalog
 from poisoning.recipes import LISTED, RECIPES
-from poisoning.spec import PretrainSpec
+from poisoning.spec import Adversarial, PretrainSpec
 
 router = APIRouter()
 OPEN = ("queued", "training")
@@ -32,8 +32,10 @@ def index(request: Request, session: Reading) -> Response:
 def train(
     request: Request, database: DatabaseOf, settings: SettingsOf, sent: Sent, now: Clock
 ) -> Response:
-    name_field, knobs = _inputs(sent, {})
-    tree = forms.nest(knobs)
+    name_field, knobs, adversarial = _inputs(sent, {})
+    tree = forms.nest([*knobs, *adversarial[1:]])
+    if adversarial[0].value != "true":
+        del tree["spec"]["adversarial"]
     try:
         body = PretrainRequest.model_validate({"name": name_field.value} | tree)
         with database.write() as session:
@@ -69,7 +71,7 @@ def _errors(problem: ValidationError | Invalid | Conflict) -> dict[str, str]:
 
 def _index(request: Request, session: Session, values: Values, errors: dict[str, str]) -> Response:
     found = checkpoints.page(session, limit=200).items
-    name_field, knobs = _inputs(values, errors)
+    name_field, knobs, adversarial = _inputs(values, errors)
     return page(
         request,
         "checkpoints/index.html",
@@ -82,18 +84,30 @@ def _index(request: Request, session: Session, values: Values, errors: dict[str,
         errors=errors,
         name_field=name_field,
         train_fields=knobs,
+        adversarial_fields=adversarial,
     )
 
 
-def _inputs(values: Values, errors: dict[str, str]) -> tuple[Field, list[Field]]:
-    """The name and the knobs; a recipe fills in both, what was typed stands above it."""
+def _inputs(values: Values, errors: dict[str, str]) -> tuple[Field, list[Field], list[Field]]:
+    """The name, the knobs, and those of adversarial training, first of all whether to.
+
+    A recipe fills in all of them; what was typed stands above it.
+    """
     recipe = RECIPES.get(last(values, "recipe"))
     filled = forms.flatten(recipe.model_dump(mode="json"), "spec.") if recipe else {}
     name = Field("name", "Name", "text", help="Small letters, digits, dots and dashes.")
     name.value = last(values, "name", last(values, "recipe") if recipe else "")
     name.error = errors.get("name")
     choices = {"model": forms.choice(catalog.MODELS), "dataset": forms.choice(catalog.DATASETS)}
-    return name, forms.fields(PretrainSpec, "spec.", filled | values, errors, options=choices)
+    typed = filled | values
+    is_on = bool(recipe and recipe.adversarial)
+    switch = Field("adversarial", "Train adversarially", "boolean")
+    switch.value = last(values, "adversarial", forms.typed(is_on))
+    return (
+        name,
+        forms.fields(PretrainSpec, "spec.", typed, errors, options=choices),
+        [switch, *forms.fields(Adversarial, "spec.adversarial.", typed, errors)],
+    )
 
 
 def _answer(found: list[CheckpointView]) -> str:

@@ -69,7 +69,7 @@ def fields(
     chosen = set(only) if only is not None else None
     made = []
     for knob, part in schema["properties"].items():
-        if (chosen is not None and knob not in chosen) or "const" in part or "$ref" in part:
+        if (chosen is not None and knob not in chosen) or "const" in part or _is_nested(part):
             continue
         default = (defaults or {}).get(knob, part.get("default"))
         made.append(_field(f"{prefix}{knob}", part, default, (options or {}).get(knob)))
@@ -77,6 +77,11 @@ def fields(
         item.value = last(values, item.name, item.default)
         item.error = errors.get(item.name)
     return made
+
+
+def _is_nested(part: Mapping[str, Any]) -> bool:
+    """A model of its own, or one that may be missing."""
+    return any("$ref" in inner for inner in (part, *part.get("anyOf", ())))
 
 
 def _field(name: str, part: Mapping[str, Any], default: Any, options: Options | None) -> Field:
