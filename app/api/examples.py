@@ -23,6 +23,51 @@ SPEC: dict[str, Any] = {
     "profile": "quick",
 }
 LAUNCH = {"spec": SPEC, "title": "Bullseye Polytope on digits", "notes": "first try"}
+_DIGITS = {"dataset": "digits_5_9", "train_size": 500, "poisons": 5}
+LAUNCH_BACKDOOR = {
+    "spec": {
+        "attack": {"name": "clean_label_backdoor", "eps_255": 32, "patch_size": 5},
+        "surrogates": ["convnet3-digits_5_9-adv-s0"],
+        "victims": [{"regime": "frozen", "checkpoint": _CHECKPOINT}],
+        "data": _DIGITS,
+        "trials": 20,
+    },
+    "title": "A backdoor on digits",
+    "tags": ["backdoor", "first look"],
+}
+LAUNCH_END_TO_END = {
+    "spec": {
+        "attack": {"name": "convex_polytope_end_to_end", "eps_255": 32, "steps": 200},
+        "surrogates": [_CHECKPOINT],
+        "victims": [
+            {
+                "regime": "end_to_end",
+                "checkpoint": _CHECKPOINT,
+                "recipe": {"learning_rate": 0.05, "schedule": "one_cycle", "epochs": 2},
+            }
+        ],
+        "data": _DIGITS,
+        "trials": 10,
+    },
+    "title": "Fine-tuned whole",
+}
+LAUNCH_FROM_SCRATCH = {
+    "spec": {
+        "attack": {"name": "badnets", "patch_size": 3, "pattern": "checkerboard"},
+        "victims": [
+            {
+                "regime": "from_scratch",
+                "model": "convnet3",
+                "recipe": {"learning_rate": 0.1, "schedule": "one_cycle", "epochs": 16},
+                "shared_twins": 4,
+            }
+        ],
+        "data": _DIGITS,
+        "trials": 10,
+    },
+    "title": "Trained from nothing",
+}
+LAUNCHES = [LAUNCH, LAUNCH_BACKDOOR, LAUNCH_END_TO_END, LAUNCH_FROM_SCRATCH]
 LAUNCHED = {
     "id": 12,
     "url": "/api/v1/experiments/12",
@@ -190,12 +235,14 @@ BOARD = {
     ],
     "rows": [
         {
+            "key": "8d1f0a6be2c94753",
             "attack": "bullseye_polytope",
             "title": "Bullseye Polytope",
             "short": "BP",
             "color": "#0072B2",
             "marker": "diamond",
             "budget": "eps 32/255",
+            "is_ranked": True,
             "knobs": {"eps_255": 32, "steps": 200},
             "linf_255": 32,
             "cells": [
@@ -209,6 +256,8 @@ BOARD = {
                 }
             ],
             "craft_seconds": 2.93,
+            "mean_l2": 2.4,
+            "ssim": 0.9,
         }
     ],
 }
@@ -256,7 +305,7 @@ ESTIMATE = {
 ENTRY = {
     "name": "bullseye_polytope",
     "title": "Bullseye Polytope",
-    "about": {"paper": "Aghakhani et al., EuroS&P 2021", "budget": "linf"},
+    "about": {"paper": "Aghakhani et al., EuroS&P 2021", "budget": "linf", "variant_of": None},
     "knobs": {"properties": {"eps_255": {"type": "number", "default": 8}}},
 }
 PROBLEM = {

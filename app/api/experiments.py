@@ -36,7 +36,7 @@ from poisoning.spec import Profile
 router = APIRouter(tags=["experiments"])
 State = Literal["queued", "waiting", "running", "done", "failed", "cancelled"]
 Name = Annotated[str | None, Query(max_length=80)]
-Launch = Annotated[LaunchRequest, Body(examples=[examples.LAUNCH])]
+Launch = Annotated[LaunchRequest, Body(examples=examples.LAUNCHES)]
 
 
 @router.post("/experiments", status_code=202, responses=examples.ok(examples.LAUNCHED, 202))

@@ -7,8 +7,10 @@ from sqlalchemy.orm import Session
 
 from app.models import Checkpoint
 from poisoning import catalog
+from poisoning.spec import SAMPLED
 
 REGIMES = {"frozen": "frozen", "end_to_end": "end to end", "from_scratch": "from scratch"}
+DRAWN = "a network drawn per trial"
 ACCESS = {"white_box": "white-box", "grey_box": "grey-box", "black_box": "black-box"}
 
 
@@ -48,6 +50,6 @@ def victim_model(victim: dict[str, Any], models: dict[str, str]) -> str:
 
 def victim(victim: dict[str, Any], models: dict[str, str]) -> str:
     """ "ResNet-18, frozen" """
-    name = victim_model(victim, models)
-    what = model(name) if name else victim.get("checkpoint") or "?"
+    name, checkpoint = victim_model(victim, models), victim.get("checkpoint") or "?"
+    what = model(name) if name else DRAWN if checkpoint == SAMPLED else checkpoint
     return f"{what}, {REGIMES.get(victim['regime'], victim['regime'])}"

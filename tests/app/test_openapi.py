@@ -33,7 +33,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 MODELS: list[tuple[dict[str, Any], type[BaseModel]]] = [
-    (examples.LAUNCH, schemas.LaunchRequest),
+    *((launch, schemas.LaunchRequest) for launch in examples.LAUNCHES),
     (examples.LAUNCHED, schemas.Launched),
     (examples.STUDY_LAUNCHED, schemas.Launched),
     (examples.CHECKPOINT_LAUNCHED, schemas.Launched),
@@ -58,6 +58,15 @@ MODELS: list[tuple[dict[str, Any], type[BaseModel]]] = [
 def test_examples_are_what_the_models_say(example: dict[str, Any], model: type[BaseModel]) -> None:
     TypeAdapter(model).validate_python(example)
     assert set(example) <= set(model.model_fields), "an example with a field that is not there"
+
+
+@pytest.mark.parametrize("launch", examples.LAUNCHES, ids=lambda launch: launch["title"])
+def test_what_the_examples_launch_can_be_launched(
+    client: TestClient, launch: dict[str, Any]
+) -> None:
+    estimated = client.post("/api/v1/estimates", json=launch)
+    assert estimated.status_code == 200 and estimated.json()["batches"] >= 1
+    assert client.post("/api/v1/experiments", json=launch).status_code == 202
 
 
 def operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
