@@ -1,5 +1,6 @@
 """The tables. SQL is the truth; files are named by their hash, messages carry ids only."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,10 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from app import places
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -39,6 +43,15 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def _from_spec(rule: Callable[[dict[str, Any]], str]) -> Callable[[DefaultExecutionContext], str]:
+    """A column's value that follows from the spec of the row it is written with."""
+
+    def computed(context: DefaultExecutionContext) -> str:
+        return rule(context.get_current_parameters()["spec"])
+
+    return computed
 
 
 class Base(DeclarativeBase):
@@ -76,6 +89,9 @@ class Experiment(Base):
     state: Mapped[str] = mapped_column(String(16), default="queued")
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     spec_hash: Mapped[str] = mapped_column(String(64), index=True)
+    # the same for experiments that differ only in their seed
+    series: Mapped[str] = mapped_column(String(16), index=True, default=_from_spec(places.series))
+    regimes: Mapped[str] = mapped_column(String(60), default=_from_spec(places.regimes))
     attack: Mapped[str] = mapped_column(String(60))
     dataset: Mapped[str] = mapped_column(String(60))
     profile: Mapped[str] = mapped_column(String(16))
@@ -194,7 +210,7 @@ class Outcome(Base):
     __tablename__ = "outcomes"
     id: Mapped[int] = mapped_column(primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id"))
-    # copies of the experiment's, so that a leaderboard is one scan of one covering index
+    # a copy, so that one experiment's outcomes are counted from one covering index
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
     victim: Mapped[int] = mapped_column(Integer)  # position in the spec's victims
     access: Mapped[str] = mapped_column(String(16))
@@ -225,6 +241,45 @@ class Outcome(Base):
             "clean_accuracy",
             "twin_clean_accuracy",
         ),
+    )
+
+
+class TrialSum(Base):
+    """The finished trials of one experiment, added up as they come (app.services.sums)."""
+
+    __tablename__ = "trial_sums"
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    trials: Mapped[int] = mapped_column(Integer)
+    craft_seconds: Mapped[float] = mapped_column(Float)
+    linf_255: Mapped[int] = mapped_column(Integer)  # the largest
+    mean_l2: Mapped[float] = mapped_column(Float)
+    ssim: Mapped[float] = mapped_column(Float)
+
+
+class OutcomeSum(Base):
+    """The outcomes of one victim of one experiment, added up as they come (app.services.sums).
+
+    Outcomes that an earlier experiment of the same profile had already are counted apart
+    (``is_repeat``), so that what is pooled over experiments counts a trial once. The keys are
+    those of app.places.
+    """
+
+    __tablename__ = "outcome_sums"
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), primary_key=True)
+    victim: Mapped[int] = mapped_column(Integer, primary_key=True)
+    access: Mapped[str] = mapped_column(String(16), primary_key=True)
+    is_repeat: Mapped[bool] = mapped_column(Boolean, primary_key=True)
+    board_key: Mapped[str] = mapped_column(String(16))
+    row_key: Mapped[str] = mapped_column(String(16))
+    column_key: Mapped[str] = mapped_column(String(16))
+    n: Mapped[int] = mapped_column(Integer)
+    successes: Mapped[int] = mapped_column(Integer)
+    twins: Mapped[int] = mapped_column(Integer)
+    both: Mapped[int] = mapped_column(Integer)
+    clean: Mapped[float] = mapped_column(Float)
+    twin_clean: Mapped[float] = mapped_column(Float)
+    __table_args__ = (
+        Index("ix_outcome_sums_board", "board_key", "row_key", "column_key", "access"),
     )
 
 

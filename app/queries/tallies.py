@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.models import Experiment, Outcome
+from app.models import OutcomeSum
 from app.schemas import Excess, Rate
 from poisoning import stats
 
@@ -72,48 +72,28 @@ def rate(successes: int, n: int) -> Rate:
     )
 
 
-def by_victim(session: Session, experiment_ids: Iterable[int] | None = None) -> dict[Key, Tally]:
-    """Counts per experiment, victim and access: one scan of the covering index.
-
-    None: of all experiments.
-    """
-    statement = select(Outcome.experiment_id, Outcome.victim, Outcome.access, *_counts())
-    if experiment_ids is not None:
-        statement = statement.where(Outcome.experiment_id.in_(list(experiment_ids)))
-    grouped = statement.group_by(Outcome.experiment_id, Outcome.victim, Outcome.access)
-    return {(row[0], row[1], row[2]): _tally(row[3:]) for row in session.execute(grouped)}
-
-
-def counted_once(session: Session, experiment_ids: Sequence[int]) -> dict[Key, Tally]:
-    """As ``by_victim``, but a trial that several of these experiments ran counts for the first.
-
-    Boards keep profiles apart, so a trial counts once in each profile.
-    """
-    first = (
-        select(func.min(Outcome.id))
-        .join(Experiment, Experiment.id == Outcome.experiment_id)
-        .where(Outcome.experiment_id.in_(experiment_ids))
-        .group_by(Outcome.outcome_hash, Experiment.profile)
+def by_victim(session: Session, experiment_ids: Iterable[int]) -> dict[Key, Tally]:
+    """Counts per experiment, victim and access, its repeats of earlier trials included."""
+    grouped = (
+        select(OutcomeSum.experiment_id, OutcomeSum.victim, OutcomeSum.access, *added())
+        .where(OutcomeSum.experiment_id.in_(list(experiment_ids)))
+        .group_by(OutcomeSum.experiment_id, OutcomeSum.victim, OutcomeSum.access)
     )
-    statement = (
-        select(Outcome.experiment_id, Outcome.victim, Outcome.access, *_counts())
-        .where(Outcome.id.in_(first))
-        .group_by(Outcome.experiment_id, Outcome.victim, Outcome.access)
+    return {(row[0], row[1], row[2]): of(row[3:]) for row in session.execute(grouped)}
+
+
+def added() -> tuple[Any, ...]:
+    """The columns that ``of`` reads, for a statement that groups outcome_sums."""
+    columns = (
+        OutcomeSum.n,
+        OutcomeSum.successes,
+        OutcomeSum.twins,
+        OutcomeSum.both,
+        OutcomeSum.clean,
+        OutcomeSum.twin_clean,
     )
-    return {(row[0], row[1], row[2]): _tally(row[3:]) for row in session.execute(statement)}
+    return tuple(func.sum(column) for column in columns)
 
 
-def _counts() -> tuple[Any, ...]:
-    both = case((Outcome.success & Outcome.twin_success, 1), else_=0)
-    return (
-        func.count(),
-        func.sum(cast(Outcome.success, Integer)),
-        func.sum(cast(Outcome.twin_success, Integer)),
-        func.sum(both),
-        func.sum(Outcome.clean_accuracy),
-        func.sum(Outcome.twin_clean_accuracy),
-    )
-
-
-def _tally(row: Sequence[Any]) -> Tally:
+def of(row: Sequence[Any]) -> Tally:
     return Tally(int(row[0]), int(row[1]), int(row[2]), int(row[3]), float(row[4]), float(row[5]))

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.models import Checkpoint, Job, Outcome, PoisonSet, Trial
-from app.services import jobs, states
+from app.services import jobs, states, sums
 from app.services.jobs import Lease, LeaseLost
 from app.storage import Stored
 from poisoning.events import CheckpointDone, OutcomeResult, TrialDone
@@ -46,6 +46,7 @@ def record_trial(
     session.add_all(_outcome(trial, outcome) for outcome in done.outcomes)
     session.get_one(Job, lease.job_id).failures = 0  # it gets on: no poison pill
     session.flush()
+    sums.add(session, trial.id)
     return True
 
 

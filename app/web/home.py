@@ -19,14 +19,14 @@ SHOWN_RUNNING = 3
 
 @router.get("/")
 def home(request: Request, session: Reading, now: Clock, settings: SettingsOf) -> Response:
-    boards = leaderboards.page(session)
+    boards = leaderboards.index(session)
     running = _under_way(session, now)
     summary = workers.queue(session, now)
     seen = workers.everyone(session, now, settings.lease_s)
     return page(
         request,
         "home/index.html",
-        board=boards[0] if boards else None,
+        board=leaderboards.get(session, boards[0].key) if boards else None,
         running=running,
         queued=_count_others(session, running),
         no_worker=not any(worker.is_alive for worker in seen),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.schemas import LaunchRequest
-from app.services import experiments
+from app.services import experiments, sums
 from app.settings import Settings
 from app.storage import Store
 from poisoning import params, poison_set
@@ -129,6 +129,7 @@ def fill(
         success = twin if is_control else chance.random() < HITS[experiment.attack][victim]
         session.add(_outcome(experiment, trial, victim, access, success, twin))
     session.flush()
+    sums.add(session, trial.id)
 
 
 def keep_poisons(session: Session, store: Store, trial: models.Trial, eps: int) -> None:

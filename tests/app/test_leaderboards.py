@@ -1,12 +1,18 @@
 """Boards compare what was measured alike, count a trial once, and say it in words."""
 
-import pytest
-from sqlalchemy import event
+from typing import Any
 
+import pytest
+from alembic import command
+from sqlalchemy import event, select
+
+from app import db, places
 from app.db import Database
 from app.errors import NotFound
-from app.queries import experiments, leaderboards, tallies
+from app.models import Experiment, OutcomeSum, TrialSum
+from app.queries import experiments, leaderboards
 from app.schemas import Leaderboard
+from app.services import sums
 from app.settings import Settings
 from tests.app import workbench as bench
 
@@ -97,6 +103,9 @@ def test_a_board_is_found_by_its_key(database: Database, settings: Settings) -> 
     [board] = boards(database)
     with database.read() as session:
         assert leaderboards.get(session, board.key) == board
+        [title] = leaderboards.index(session)
+        assert (title.key, title.outcomes) == (board.key, 8)
+        assert title.accesses == ["white_box", "black_box"]
         with pytest.raises(NotFound):
             leaderboards.get(session, "0" * 16)
 
@@ -135,9 +144,79 @@ def test_pages_take_few_queries_however_many_rows(
     assert len(statements) == 4
 
 
-def test_the_counts_come_from_the_covering_index(database: Database, statements: list[str]) -> None:
+def test_a_board_is_read_by_its_index(database: Database, statements: list[str]) -> None:
+    with database.read() as session, pytest.raises(NotFound):
+        leaderboards.get(session, "0" * 16)
     with database.read() as session:
-        tallies.by_victim(session)
         explain = f"EXPLAIN QUERY PLAN {statements[0]}"
-        plan = session.connection().exec_driver_sql(explain, (1, 0)[: explain.count("?")])
-        assert "USING COVERING INDEX ix_outcomes_board" in str(plan.all())
+        plan = session.connection().exec_driver_sql(explain, (16, "0" * 16))
+        assert "USING INDEX ix_outcome_sums_board" in str(plan.all())
+
+
+# --- the sums behind it ----------------------------------------------------------------------
+
+
+def kept(database: Database) -> tuple[list[Any], list[Any]]:
+    with database.read() as session:
+        trials = session.execute(select(TrialSum.__table__).order_by(TrialSum.experiment_id))
+        keys = OutcomeSum.__table__.primary_key
+        outcomes = session.execute(select(OutcomeSum.__table__).order_by(*keys))
+        return trials.all(), outcomes.all()
+
+
+def alike(first: list[Any], second: list[Any]) -> bool:
+    return len(first) == len(second) and all(
+        a == (pytest.approx(b) if isinstance(b, float) else b)
+        for one, other in zip(first, second, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.fixture
+def measured(database: Database, settings: Settings) -> Database:
+    """Seeds, a re-run, a longer run of the same, the control, another profile."""
+    for seed in range(3):
+        run(database, settings, 2, seed=seed)
+    run(database, settings, 2)
+    run(database, settings, 3, 1, trials=6)
+    run(database, settings, 0, **CONTROL)
+    run(database, settings, 2, profile="paper")
+    return database
+
+
+def test_sums_kept_as_trials_come_are_what_a_recount_gives(measured: Database) -> None:
+    before = kept(measured)
+    assert [row.trials for row in before[0]] == [4, 4, 4, 4, 6, 4, 4]
+    assert sum(row.n for row in before[1] if row.is_repeat) == 16
+    with measured.write() as session:
+        sums.recount(session)
+    after = kept(measured)
+    assert alike(before[0], after[0]) and alike(before[1], after[1])
+
+
+def test_the_migration_fills_what_was_measured_before(
+    measured: Database, settings: Settings
+) -> None:
+    before = kept(measured)
+    with measured.write_engine.begin() as connection:
+        command.downgrade(db.alembic_config(connection), "0002")
+    db.migrate(settings)
+    after = kept(measured)
+    assert alike(before[0], after[0]) and alike(before[1], after[1])
+    with measured.read() as session:
+        for row in session.scalars(select(Experiment)):
+            assert (row.series, row.regimes) == (places.series(row.spec), "frozen")
+
+
+def test_a_trial_that_is_reported_twice_is_added_once(
+    database: Database, settings: Settings
+) -> None:
+    bench.launch(database, settings)
+    claimed = bench.must_claim(database)
+    while claimed.kind == "pretrain":
+        bench.pretrain(database, claimed)
+        claimed = bench.must_claim(database)
+    done = bench.trial_done(claimed, claimed.indices[0])
+    assert bench.record(database, claimed.lease, done)
+    assert not bench.record(database, claimed.lease, done)
+    assert [row.trials for row in kept(database)[0]] == [1]
