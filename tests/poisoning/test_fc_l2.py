@@ -18,7 +18,7 @@ def literal(nets, x_b, x_t, params):
         return sum((f[0] - f[1].detach()).square().sum() for f in features)
 
     def whole(z):
-        return float(feature_loss(z) + beta / 2 * (z - z_b).square().sum())
+        return (feature_loss(z) + beta / 2 * (z - z_b).square().sum()).item()
 
     z, values, refused = (
         tiny.normalized((1 - params.watermark) * x_b + params.watermark * x_t),
