@@ -102,7 +102,7 @@ def _about(attack: Attack) -> str:
 def _differs(attack: Attack, root: Attack) -> str:
     """The knobs and defaults that are not the first form's, in words."""
     own, first = (
-        {field.title: field.default_words + field.unit for field in forms.fields(m, "", {}, {})}
+        {field.title: field.default_words for field in forms.fields(m, "", {}, {})}
         for m in (attack.params, root.params)
     )
     parts = [f"no {title}" for title in first if title not in own]

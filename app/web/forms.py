@@ -47,7 +47,8 @@ class Field:
     def default_words(self) -> str:
         if self.kind == "boolean":
             return "yes" if self.default == "true" else "no"
-        return dict(self.options).get(self.default, self.default)
+        text = dict(self.options).get(self.default, self.default)
+        return text + (self.unit if self.unit.startswith("/") else f"\u00a0{self.unit}".rstrip())
 
 
 def fields(

@@ -95,20 +95,25 @@ def answer(trial: TrialView, has_trigger: bool) -> str:
     if trial.state != "done":
         return f"Trial {trial.number} is {trial.state}."
     what = "the patched target" if has_trigger else "the target"
-    return " ".join(_sentence(trial, outcome, what) for outcome in trial.outcomes)
+    kinds = [outcome.access for outcome in trial.outcomes]
+    return " ".join(
+        _sentence(trial, outcome, what, is_only=kinds.count(outcome.access) == 1)
+        for outcome in trial.outcomes
+    )
 
 
-def _sentence(trial: TrialView, outcome: OutcomeView, what: str) -> str:
-    who = words.access(outcome.access).lower().replace(" ", "-")
+def _sentence(trial: TrialView, outcome: OutcomeView, what: str, *, is_only: bool) -> str:
+    who = f"{words.access(outcome.access).lower().replace(' ', '-')} victim"
+    who = who if is_only else f"{who} ({outcome.title})"
     if not outcome.success:
-        return f"The {who} victim is not fooled: it calls {what} {outcome.prediction_name}."
+        return f"The {who} is not fooled: it calls {what} {outcome.prediction_name}."
     twin = (
         "so does its clean twin, so the poisons need not be the cause"
         if outcome.twin_success
         else f"its clean twin calls it {outcome.twin_prediction_name}"
     )
     return (
-        f"The {who} victim is fooled: it calls {what}, {trial.target_name}, "
+        f"The {who} is fooled: it calls {what}, {trial.target_name}, "
         f"{outcome.prediction_name} with {words.percent(outcome.confidence)} % confidence; {twin}."
     )
 
