@@ -57,13 +57,17 @@ class Attack:
 
 @dataclass(frozen=True)
 class Regime:
-    """How much of a victim is trained; ``train`` has ``train_and_judge``."""
+    """How much of a victim is trained; ``train`` names its ``train_and_judge``. Where
+    ``at_once`` the victims of many trials are one batched problem; else they come one by one.
+    """
 
     name: str
     title: str
     short: str
     train: str
     params: type[params.Knobs]
+    at_once: bool
+    unit: str  # of its progress
 
 
 @dataclass(frozen=True)
@@ -302,15 +306,15 @@ _register(
     REGIMES,
     Regime(
         "frozen", "frozen extractor", "FFE", "poisoning.victims.frozen:train_and_judge",
-        params.FrozenVictim,
+        params.FrozenVictim, True, "epochs",
     ),
     Regime(
         "end_to_end", "end to end", "E2E", "poisoning.victims.end_to_end:train_and_judge",
-        params.EndToEndVictim,
+        params.EndToEndVictim, False, "steps",
     ),
     Regime(
         "from_scratch", "from scratch", "FST", "poisoning.victims.from_scratch:train_and_judge",
-        params.FromScratchVictim,
+        params.FromScratchVictim, False, "steps",
     ),
 )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What a process computes on, how exactly, and what to write down about it."""
 
+import gc
 import platform
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,13 @@ def configure(precision: Precision, threads: int | None = None) -> None:
     torch.backends.cudnn.allow_tf32 = is_fast
     torch.backends.cudnn.deterministic = not is_fast
     torch.backends.cudnn.benchmark = is_fast
+
+
+def free(device: torch.device) -> None:
+    """Give back what the allocator holds and nothing uses."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

@@ -1,5 +1,6 @@
 """What the trials of a job are run on: a data set, and checkpoints as surrogates and extractors."""
 
+import copy
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,21 @@ import torch
 
 from poisoning import catalog, data, devices
 from poisoning.attacks.batch import Constants, Surrogates
+from poisoning.cache import Cache
 from poisoning.events import TrialsJob
 from poisoning.models import Network, store
 from poisoning.ops import triggers
 from poisoning.ops.triggers import Trigger
-from poisoning.params import Triggered
-from poisoning.spec import SAMPLED, Access, FieldError
+from poisoning.params import AnyVictim, Triggered
+from poisoning.spec import (
+    SAMPLED,
+    Access,
+    DataSpec,
+    FieldError,
+    Precision,
+    canonical_json,
+    checkpoint_of,
+)
 from poisoning.victims.features import FeatureTable
 
 CPU_ROWS = 50  # poisons crafted at once: more gains nothing on a processor
@@ -45,7 +55,25 @@ class Inputs:
             if name not in self.checkpoints:
                 self.checkpoints[name] = self._load(field, name)
         self._check_classifiers()
+        self._check_last_layers()
+        self.cache = Cache(job.machine.cache_dir)
         self._tables: dict[str, FeatureTable] = {}
+        self._drawn: dict[str, Inputs] = {}
+        self.sampled: str | None = None  # the checkpoint that the trials of this view draw
+
+    def for_trial(self, index: int) -> "Inputs":
+        """The same with the checkpoint that a trial draws in the place of 'sampled'."""
+        spec = self.spec.for_trial(index)
+        if spec is self.spec:
+            return self
+        key = canonical_json(spec)
+        if key not in self._drawn:
+            drawn = copy.copy(self)  # shares data, checkpoints, tables and cache
+            drawn.spec = spec
+            drawn.sampled = self.spec.drawn_checkpoint(index)
+            drawn.__dict__.pop("surrogates", None)
+            self._drawn[key] = drawn
+        return self._drawn[key]
 
     def _load(self, field: str, name: str) -> Checkpoint:
         if name not in self.job.checkpoints:
@@ -81,6 +109,31 @@ class Inputs:
                     f"name a checkpoint trained on {wanted.title}",
                 )
 
+    def _check_last_layers(self) -> None:
+        """A last layer can be kept only where it knows the victim's classes."""
+        wanted = self.data.spec
+        for number, victim in enumerate(self.spec.victims):
+            if not getattr(victim, "keeps_linear", False):
+                continue
+            name = checkpoint_of(victim)
+            names = self.spec.sampled_from if name == SAMPLED else (name,)
+            for each in names:
+                trained_on = catalog.DATASETS.get(self.checkpoints[str(each)].card.dataset)
+                if trained_on is None or trained_on.classes != wanted.classes:
+                    raise FieldError(
+                        f"victims.{number}.keeps_linear",
+                        f"the last layer of {each} does not know the classes of {wanted.title}",
+                        "draw it anew, or choose a checkpoint trained on that data set",
+                    )
+
+    @property
+    def data_spec(self) -> DataSpec:
+        return self.spec.data
+
+    @property
+    def precision(self) -> Precision:
+        return self.spec.precision
+
     @property
     def mean(self) -> Constants:
         """Of the victim's data set, also for extractors that were pretrained on another one."""
@@ -112,14 +165,24 @@ class Inputs:
             )
         return self._tables[name]
 
-    def access(self, victim: str) -> Access:
-        """What the attacker knew of this victim's extractor; computed, never declared."""
-        card = self.checkpoints[victim].card
+    def network(self, name: str) -> Network:
+        """A checkpoint's network as it was stored; surrogates and extractors are others."""
+        return store.load(self.job.checkpoints[name])[0]
+
+    def access(self, victim: AnyVictim) -> Access:
+        """What the attacker knew of this victim's network; computed, never declared. One that
+        starts from random weights is never a white box.
+        """
         known = [self.checkpoints[name].card for name in self.spec.surrogates]
-        if card.sha256 in {other.sha256 for other in known}:
-            return "white_box"
-        is_grey = card.model in {other.model for other in known}
-        return "grey_box" if is_grey else "black_box"
+        name = checkpoint_of(victim)
+        if name is None:
+            model = getattr(victim, "model", None)
+        else:
+            card = self.checkpoints[name].card
+            if card.sha256 in {other.sha256 for other in known}:
+                return "white_box"
+            model = card.model
+        return "grey_box" if model in {other.model for other in known} else "black_box"
 
     def trials_at_once(self) -> int:
         """How many trials are crafted together: enough to keep the device busy."""

@@ -81,8 +81,12 @@ class FeatureCollisionL2(_Collision):
     """Feature Collision as its paper states it: a penalty on the l2 distance, no budget."""
 
     name: Literal["feature_collision_l2"] = "feature_collision_l2"
+    # the benchmark's code has 0.001 and 4.0 for pixels; these are the same in normalised units
+    step_size: float = Field(
+        0.025, gt=0, title="Step size", description="First step size; cut whenever a step fails."
+    )
     beta: float = Field(
-        4.0,
+        0.16,
         gt=0,
         title="Beta",
         description="Weight of the squared distance to the base, in normalised pixel units.",

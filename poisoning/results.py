@@ -37,7 +37,7 @@ class Results:
 
 def victim_name(victim: AnyVictim) -> str:
     """Its checkpoint, or the model that is trained from random weights, and its regime."""
-    name: str = checkpoint_of(victim) or getattr(victim, "model", "")
+    name = checkpoint_of(victim) or str(getattr(victim, "model", ""))
     return name if victim.regime == "frozen" else f"{name}, {catalog.regime(victim.regime).title}"
 
 

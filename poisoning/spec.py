@@ -107,11 +107,17 @@ class ExperimentSpec(Knobs):
         drawn = [(f"sampled_from.{i}", name) for i, name in enumerate(self.sampled_from)]
         return [*(row for row in named if row[1] != SAMPLED), *drawn]
 
+    def drawn_checkpoint(self, index: int) -> str | None:
+        """Which of ``sampled_from`` trial ``index`` draws; None where there is nothing to draw."""
+        if not self.sampled_from:
+            return None
+        return self.sampled_from[seed_for(self.seed, index, "sampled") % len(self.sampled_from)]
+
     def for_trial(self, index: int) -> "ExperimentSpec":
         """The spec with the checkpoint that trial ``index`` draws in the place of 'sampled'."""
-        if not self.sampled_from:
+        drawn = self.drawn_checkpoint(index)
+        if drawn is None:
             return self
-        drawn = self.sampled_from[seed_for(self.seed, index, "sampled") % len(self.sampled_from)]
         plain = self.model_dump() | {"sampled_from": ()}
         plain["surrogates"] = [drawn if s == SAMPLED else s for s in self.surrogates]
         for victim in plain["victims"]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from pydantic import ValidationError
 
 from poisoning import catalog, check, crafting, devices
 from poisoning.check import Perceptibility
@@ -18,42 +18,76 @@ from poisoning.data.setups import setup
 from poisoning.data.training_set import clean_indices
 from poisoning.events import Log, Message, OutcomeResult, Progress, TrialDone, TrialsJob
 from poisoning.inputs import Inputs
-from poisoning.params import FrozenVictim
-from poisoning.spec import FieldError, digest
-from poisoning.victims import Verdict, VictimBatch, frozen
+from poisoning.params import AnyVictim
+from poisoning.results import victim_name
+from poisoning.spec import FieldError, checkpoint_of, digest
+from poisoning.victims import Verdict, VictimBatch
+from poisoning.work import is_out_of_memory
 
 Emit = Callable[[Message], None]
+OnStep = Callable[[int, int, dict[str, float]], None]  # done, total, values
 
 
 def run(job: TrialsJob, emit: Emit) -> None:
     """Carry the trials ``job.indices`` through; ``emit`` a TrialDone for each as it is done.
 
     Raises FieldError, DataError, CheckpointError, BudgetBroken, or what the device raises when
-    its memory is full.
+    its memory is full even with a single trial.
     """
     devices.configure(job.spec.precision, job.machine.threads)
     emit(Progress(stage="load", done=0, total=1, unit="data sets", detail=job.spec.data.dataset))
-    inputs = Inputs(job)
-    size = inputs.trials_at_once()
-    for start in range(0, len(job.indices), size):
-        indices = job.indices[start : start + size]
-        stages, began = Stages(job, start, len(indices), emit), time.monotonic()
-        setups = [
-            setup(job.spec.data, inputs.data, job.spec.seed, index, job.machine.data_dir)
-            for index in indices
-        ]
-        crafted = crafting.craft(inputs, indices, setups, stages.crafting)
-        measured = [_check(inputs, made) for made in crafted]
-        batch = _victim_batch(inputs, crafted)
-        outcomes = [
-            _train_and_judge(inputs, number, batch, crafted, stages)
-            for number in range(len(job.spec.victims))
-        ]
-        for made, visible, judged in zip(
-            crafted, measured, zip(*outcomes, strict=True), strict=True
-        ):
-            emit(_trial_done(made, visible, judged))
-        emit(Log(message=f"{stages.detail}: {_in_words(crafted, outcomes, began)}"))
+    inputs, before = Inputs(job), 0
+    for view, indices in _groups(inputs, job.indices):
+        size = view.trials_at_once()
+        for start in range(0, len(indices), size):
+            part = indices[start : start + size]
+            _carry_through(view, part, before, emit)
+            before += len(part)
+
+
+def _groups(inputs: Inputs, indices: Sequence[int]) -> list[tuple[Inputs, list[int]]]:
+    """Trials that use the same checkpoints go together."""
+    groups: dict[int, tuple[Inputs, list[int]]] = {}
+    for index in indices:
+        view = inputs.for_trial(index)
+        groups.setdefault(id(view), (view, []))[1].append(index)
+    return list(groups.values())
+
+
+def _carry_through(inputs: Inputs, indices: Sequence[int], before: int, emit: Emit) -> None:
+    """A batch of trials; in halves where they do not fit into memory together."""
+    try:
+        _batch(inputs, indices, before, emit)
+    except (MemoryError, RuntimeError) as error:
+        if len(indices) == 1 or not is_out_of_memory(error):
+            raise
+        half = len(indices) // 2
+        what = f"{len(indices)} trials do not fit into memory together; going on with {half}"
+        emit(Log(level="warning", message=what))
+    else:
+        return
+    devices.free(inputs.device)
+    _carry_through(inputs, indices[:half], before, emit)
+    _carry_through(inputs, indices[half:], before + half, emit)
+
+
+def _batch(inputs: Inputs, indices: Sequence[int], before: int, emit: Emit) -> None:
+    job = inputs.job
+    stages, began = Stages(job, before, len(indices), emit), time.monotonic()
+    setups = [
+        setup(job.spec.data, inputs.data, job.spec.seed, index, job.machine.data_dir)
+        for index in indices
+    ]
+    crafted = crafting.craft(inputs, indices, setups, stages.crafting)
+    measured = [_check(inputs, made) for made in crafted]
+    batch = _victim_batch(inputs, crafted)
+    outcomes = [
+        _train_and_judge(inputs, number, batch, crafted, stages)
+        for number in range(len(inputs.spec.victims))
+    ]
+    for made, visible, judged in zip(crafted, measured, zip(*outcomes, strict=True), strict=True):
+        emit(_trial_done(made, visible, judged))
+    emit(Log(message=f"{stages.detail}: {_in_words(crafted, outcomes, began)}"))
 
 
 def _in_words(
@@ -89,16 +123,10 @@ def _victim_batch(inputs: Inputs, crafted: Sequence[Crafted]) -> VictimBatch:
         base_indices=torch.stack([torch.from_numpy(s.base_indices) for s in sets]),
         poisons=torch.stack([torch.from_numpy(s.poisons) for s in sets]),
         base_labels=torch.tensor([s.base_class for s in sets]),
-        targets=_judged_targets(inputs, [torch.from_numpy(s.target[0]) for s in sets]),
+        targets=torch.stack([torch.from_numpy(s.target[0]) for s in sets]),
         target_labels=torch.tensor([s.target_label for s in sets]),
         trigger=None if inputs.trigger is None else inputs.trigger.to_uint8(),
     )
-
-
-def _judged_targets(inputs: Inputs, targets: list[Tensor]) -> Tensor:
-    """What the victims are asked about: the targets, stamped where the attack is a backdoor."""
-    images = torch.stack(targets)
-    return images if inputs.trigger is None else inputs.trigger.to_uint8().stamp(images)
 
 
 def _train_and_judge(
@@ -109,23 +137,52 @@ def _train_and_judge(
     stages: "Stages",
 ) -> list[OutcomeResult]:
     """All trials of the batch on victim ``number``, with their twins."""
-    started, victim = time.monotonic(), inputs.spec.victims[number]
-    table = inputs.table(victim.checkpoint)
-    verdicts = frozen.train_and_judge(victim, table, batch, stages.training(number))
-    seconds = (time.monotonic() - started) / len(batch)
+    victim = inputs.spec.victims[number]
+    regime = catalog.regime(victim.regime)
+    train, report = catalog.resolve(regime.train), stages.training(number)
+    if regime.at_once:
+        started = time.monotonic()
+        verdicts = train(victim, inputs, batch, report)
+        seconds = (time.monotonic() - started) / len(batch)
+        return [
+            _outcome(inputs, number, made, verdict, seconds)
+            for made, verdict in zip(crafted, verdicts, strict=True)
+        ]
     return [
-        _outcome(inputs, number, made, verdict, seconds)
-        for made, verdict in zip(crafted, verdicts, strict=True)
+        _judged_once(inputs, number, batch.only(t), made, stages.one_of(t, len(batch), report))
+        for t, made in enumerate(crafted)
     ]
+
+
+def _judged_once(
+    inputs: Inputs, number: int, batch: VictimBatch, made: Crafted, on_step: OnStep
+) -> OutcomeResult:
+    """One slow victim; where an earlier attempt at the job judged it, what it found."""
+    victim = inputs.spec.victims[number]
+    note = inputs.work_dir / "judged" / f"{outcome_hash(inputs, victim, made)}.json"
+    try:
+        return OutcomeResult.model_validate_json(note.read_bytes())
+    except (OSError, ValidationError):
+        started = time.monotonic()
+    train = catalog.resolve(catalog.regime(victim.regime).train)
+    (verdict,) = train(victim, inputs, batch, on_step)
+    outcome = _outcome(inputs, number, made, verdict, time.monotonic() - started)
+    note.parent.mkdir(exist_ok=True)
+    partial = note.with_suffix(".part")
+    partial.write_text(outcome.model_dump_json(), encoding="utf-8")
+    partial.replace(note)
+    return outcome
 
 
 def _outcome(
     inputs: Inputs, number: int, made: Crafted, verdict: Verdict, seconds: float
 ) -> OutcomeResult:
     victim, base_class = inputs.spec.victims[number], made.setup.base_class
+    is_drawn = inputs.sampled is not None and checkpoint_of(victim) == inputs.sampled
+    extras = verdict.extras.model_copy(update={"checkpoint": inputs.sampled if is_drawn else None})
     return OutcomeResult(
         victim=number,
-        access=inputs.access(victim.checkpoint),
+        access=inputs.access(victim),
         success=verdict.poisoned.prediction == base_class,
         poisoned=verdict.poisoned,
         twin=verdict.twin,
@@ -133,17 +190,19 @@ def _outcome(
         clean_images=len(inputs.data.test),
         seconds=seconds,
         outcome_hash=outcome_hash(inputs, victim, made),
+        extras=extras,
+        explanation=verdict.explanation,
     )
 
 
-def outcome_hash(inputs: Inputs, victim: FrozenVictim, made: Crafted) -> str:
+def outcome_hash(inputs: Inputs, victim: AnyVictim, made: Crafted) -> str:
     """What an outcome follows from; a victim's label is only a name."""
-    spec = inputs.spec
+    spec, name = inputs.spec, checkpoint_of(victim)
     return digest(
         {
             "craft": made.craft_hash,
             "victim": victim.model_dump(mode="json", exclude={"checkpoint", "label"}),
-            "checkpoint": inputs.checkpoints[victim.checkpoint].card.sha256,
+            "checkpoint": inputs.checkpoints[name].card.sha256 if name else None,
             "train_size": spec.data.train_size,
             "seed": [spec.seed, made.index],
         }
@@ -180,15 +239,25 @@ class Stages:
         _expect_finite(values, "attack", "its objective")
         self._say("craft", step, total, "steps", self.detail, values)
 
-    def training(self, number: int) -> Callable[[int, int, dict[str, float]], None]:
-        name = self.job.spec.victims[number].checkpoint
+    def training(self, number: int) -> OnStep:
+        victim = self.job.spec.victims[number]
+        name, unit = victim_name(victim), catalog.regime(victim.regime).unit
 
-        def on_epoch(epoch: int, total: int, values: dict[str, float]) -> None:
+        def on_step(done: int, total: int, values: dict[str, float]) -> None:
             field = f"victims.{number}.recipe.learning_rate"
             _expect_finite(values, field, f"the loss on {name}")
-            self._say("victims", epoch, total, "epochs", f"{name}, {self.detail}", values)
+            self._say("victims", done, total, unit, f"{name}, {self.detail}", values)
 
-        return on_epoch
+        return on_step
+
+    @staticmethod
+    def one_of(t: int, trials: int, report: OnStep) -> OnStep:
+        """Progress of trial ``t`` alone as progress of all of the batch's trials."""
+
+        def on_step(done: int, total: int, values: dict[str, float]) -> None:
+            report(t * total + done, trials * total, values)
+
+        return on_step
 
     def _say(
         self, stage: str, done: int, total: int, unit: str, detail: str, values: dict[str, float]

@@ -22,6 +22,23 @@ class Views(NamedTuple):
     flip: Tensor  # bool [N]
 
 
+class Plain(NamedTuple):
+    """The view that is the image itself."""
+
+    dy: int = PADDING
+    dx: int = PADDING
+    flip: bool = False
+
+    def of(self, n: int) -> Views:
+        """Of ``n`` images."""
+        return Views(
+            torch.full((n,), self.dy), torch.full((n,), self.dx), torch.full((n,), self.flip)
+        )
+
+
+CENTRE = Plain()
+
+
 def draw_views(generator: torch.Generator, n: int) -> Views:
     """``n`` independent uniform draws, on the generator's device."""
     drawn = torch.randint(OFFSETS * OFFSETS * 2, (n,), generator=generator, device=generator.device)

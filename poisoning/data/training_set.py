@@ -18,14 +18,23 @@ def clean_indices(labels: Tensor, data_spec: DataSpec, setup: Setup) -> Tensor:
 
     Raises FieldError where a class has too few images.
     """
+    bases = torch.tensor(setup.base_indices, dtype=torch.int64)
+    return _first(labels, data_spec, bases, setup.base_class)
+
+
+def first_of_each_class(labels: Tensor, data_spec: DataSpec) -> Tensor:
+    """The same without any setup: indices of the first n images of every class, ascending."""
+    return _first(labels, data_spec, torch.empty(0, dtype=torch.int64), None)
+
+
+def _first(labels: Tensor, data_spec: DataSpec, bases: Tensor, base_class: int | None) -> Tensor:
     classes = catalog.dataset(data_spec.dataset).classes
     per_class = data_spec.train_size // len(classes)
-    bases = torch.tensor(setup.base_indices, dtype=torch.int64)
     is_free = torch.ones(len(labels), dtype=torch.bool)
     is_free[bases] = False
     chosen = []
     for label, title in enumerate(classes):
-        wanted = per_class - (len(bases) if label == setup.base_class else 0)
+        wanted = per_class - (len(bases) if label == base_class else 0)
         found = torch.where(is_free & (labels == label))[0]
         if wanted < 0 or len(found) < wanted:
             raise FieldError(

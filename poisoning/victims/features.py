@@ -7,11 +7,12 @@ views of an image, of which 40 epochs draw about 35.
 import torch
 from torch import Tensor
 
-from poisoning import devices
+from poisoning import devices, targets
 from poisoning.attacks.batch import Constants, freeze
 from poisoning.data import LoadedDataset
 from poisoning.data.augment import OFFSETS, Views, apply_views, normalize
 from poisoning.models import Network
+from poisoning.ops.triggers import Trigger
 from poisoning.spec import Precision
 
 VIEWS = OFFSETS * OFFSETS * 2
@@ -43,6 +44,7 @@ class FeatureTable:
         self.capacity = limit_bytes // (4 * net.feature_dim)
         self.row = torch.full((len(data.train) * VIEWS,), -1, dtype=torch.int32)
         self._test: Tensor | None = None
+        self._patched: dict[int, Tensor] = {}
 
     @torch.inference_mode()
     def compute(self, images: Tensor, views: Views | None = None) -> Tensor:
@@ -84,6 +86,15 @@ class FeatureTable:
         rows = torch.arange(self.used, self.used + room, dtype=torch.int32)
         self.row[keys[:room]] = rows
         self.used += room
+
+    def patched(self, label: int, trigger: Trigger) -> Tensor:
+        """Features [N, D] of the test images of a class with the job's one trigger on, computed
+        once for each class.
+        """
+        if label not in self._patched:
+            images = targets.patched(self.data.test, label, trigger)
+            self._patched[label] = self.compute(images)
+        return self._patched[label]
 
     def test(self) -> Tensor:
         """Features [N_test, D] of the whole test split, computed once."""

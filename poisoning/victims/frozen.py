@@ -16,26 +16,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from poisoning.data.augment import PADDING, Views, draw_views
+from poisoning import explain, targets
+from poisoning.data.augment import CENTRE, Views, draw_views
+from poisoning.events import Explanation
 from poisoning.ops import adam
+from poisoning.ops.schedules import learning_rate
 from poisoning.params import FrozenVictim, Recipe
-from poisoning.victims import Verdict, VictimBatch, judge
+from poisoning.victims import Bench, Verdict, VictimBatch
 from poisoning.victims.features import FeatureTable
+from poisoning.victims.judging import Answers, clouds, margin, verdict
 
 OnEpoch = Callable[[int, int, dict[str, float]], None]  # done, total, values
 
 
 def train_and_judge(
-    victim: FrozenVictim, table: FeatureTable, batch: VictimBatch, on_epoch: OnEpoch | None = None
+    victim: FrozenVictim, bench: Bench, batch: VictimBatch, on_epoch: OnEpoch | None = None
 ) -> list[Verdict]:
     """Train the heads of T trials and their T twins; what each says of its target.
 
     ``on_epoch`` hears of every epoch; what it raises stops the training.
     """
-    recipe, classes = victim.recipe, len(table.data.spec.classes)
-    heads = draw_heads(batch, table.net.feature_dim, classes, table.device)
+    recipe, table = victim.recipe, bench.table(victim.checkpoint)
+    heads = draw_heads(batch, table.net.feature_dim, len(table.data.spec.classes), table.device)
     sets = TrainingSets(batch, table)
-    optimizer = Optimizer(recipe)
+    target = Targets(batch, table)
+    optimizer = Optimizer(recipe, math.ceil(sets.rows.shape[1] / recipe.batch_size))
     for epoch in range(recipe.epochs):
         features = sets.features(epoch if recipe.augment else None)
         order = sets.order(epoch)
@@ -43,11 +48,12 @@ def train_and_judge(
         for start in range(0, order.shape[1], recipe.batch_size):
             x, y = sets.minibatch(features, order[:, start : start + recipe.batch_size])
             gradients, loss = gradient(heads, x, y)
-            heads = optimizer.step(heads, gradients, epoch)
+            heads = optimizer.step(heads, gradients)
             losses.append(loss)
+        target.ask(heads)
         if on_epoch is not None:
             on_epoch(epoch + 1, recipe.epochs, {"loss": float(torch.stack(losses).mean())})
-    return _verdicts(heads, table, batch)
+    return target.verdicts(heads)
 
 
 @dataclass(frozen=True)
@@ -88,14 +94,14 @@ def gradient(heads: Heads, x: Tensor, y: Tensor) -> tuple[Heads, Tensor]:
 class Optimizer:
     """SGD with momentum, or Adam, on all heads; equal to torch.optim's of the same name."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.steps = recipe, 0
+    def __init__(self, recipe: Recipe, steps_per_epoch: int) -> None:
+        self.recipe, self.steps_per_epoch, self.steps = recipe, steps_per_epoch, 0
         self.state: dict[str, tuple[Tensor, ...]] = {}
 
-    def step(self, heads: Heads, gradients: Heads, epoch: int) -> Heads:
+    def step(self, heads: Heads, gradients: Heads) -> Heads:
+        recipe = self.recipe
+        rate = learning_rate(recipe, self.steps, self.steps_per_epoch, recipe.drop_factor)
         self.steps += 1
-        drops = sum(epoch >= drop for drop in self.recipe.drop_epochs)
-        rate = self.recipe.learning_rate * self.recipe.drop_factor**drops
         return Heads(
             heads.weight - rate * self._direction("weight", heads.weight, gradients.weight),
             heads.bias - rate * self._direction("bias", heads.bias, gradients.bias),
@@ -143,9 +149,7 @@ class TrainingSets:
         """[M, D] under the views of this epoch; without augmentation (None) every epoch alike."""
         if epoch is None:
             if self._plain is None:
-                n = len(self.table.data.train)
-                centre = torch.full((n,), PADDING)
-                self._plain = self._under(Views(centre, centre, torch.zeros(n, dtype=torch.bool)))
+                self._plain = self._under(CENTRE.of(len(self.table.data.train)))
             return self._plain
         generator = self.batch.shared_generator(f"views/{epoch}")
         return self._under(draw_views(generator, len(self.table.data.train)))
@@ -173,19 +177,64 @@ class TrainingSets:
         return features[self.rows[head, places]], self.labels[head, places]
 
 
-@torch.inference_mode()
-def _verdicts(heads: Heads, table: FeatureTable, batch: VictimBatch) -> list[Verdict]:
-    """Every head on its target and on the whole test split."""
-    trials = len(batch)
-    targets = table.compute(batch.targets).repeat(2, 1)[:, None]  # [2T, 1, D]
-    logits = heads.logits(targets)[:, 0].cpu().double()
-    labels = table.data.test.labels.to(table.device)
-    hits = [
-        (table.test() @ weight.mT + bias).argmax(1).eq(labels).sum()
-        for weight, bias in zip(heads.weight, heads.bias, strict=True)
-    ]
-    accuracy = [hit / len(labels) for hit in torch.stack(hits).tolist()]
-    judged = [
-        judge(logits[h], int(batch.base_labels[h % trials]), accuracy[h]) for h in range(2 * trials)
-    ]
-    return [Verdict(judged[t], judged[trials + t]) for t in range(trials)]
+class Targets:
+    """What the heads are asked, under the extractor: targets, transformed ones, patched images."""
+
+    def __init__(self, batch: VictimBatch, table: FeatureTable) -> None:
+        self.batch, self.table = batch, table
+        asked = targets.asked(batch.targets, batch.trigger)  # [T, V, C, H, W]
+        self.features = table.compute(asked.flatten(0, 1)).unflatten(0, asked.shape[:2])
+        self.margins: list[Tensor] = []  # [2T] after each epoch
+
+    @torch.inference_mode()
+    def ask(self, heads: Heads) -> None:
+        """Note every head's margin on its target."""
+        logits = heads.logits(self.features[:, :1].repeat(2, 1, 1))[:, 0].cpu().double()
+        labels = self.batch.base_labels.repeat(2).tolist()
+        self.margins.append(
+            torch.stack([margin(row, label) for row, label in zip(logits, labels, strict=True)])
+        )
+
+    @torch.inference_mode()
+    def verdicts(self, heads: Heads) -> list[Verdict]:
+        """Every head on its targets and on the whole test split."""
+        trials = len(self.batch)
+        logits = heads.logits(self.features.repeat(2, 1, 1)).cpu().double()  # [2T, V, classes]
+        accuracy = self._clean_accuracy(heads)
+        margins = torch.stack(self.margins, 1).tolist()  # [2T, epochs]
+        found = []
+        for t in range(trials):
+            said = []
+            for h in (t, trials + t):
+                hits, images = self._patched(heads, h, t)
+                said.append(Answers(logits[h], accuracy[h], hits, images, margins[h]))
+            base_label = int(self.batch.base_labels[t])
+            found.append(verdict(base_label, said[0], said[1], self._explanation(t)))
+        return found
+
+    def _clean_accuracy(self, heads: Heads) -> list[float]:
+        labels = self.table.data.test.labels.to(self.table.device)
+        hits = [
+            (self.table.test() @ weight.mT + bias).argmax(1).eq(labels).sum()
+            for weight, bias in zip(heads.weight, heads.bias, strict=True)
+        ]
+        return [hit / len(labels) for hit in torch.stack(hits).tolist()]
+
+    def _patched(self, heads: Heads, h: int, t: int) -> tuple[int, int]:
+        """Patched test images of trial ``t``'s target class that head ``h`` takes for the base
+        class, and how many there are.
+        """
+        if self.batch.trigger is None:
+            return 0, 0
+        features = self.table.patched(int(self.batch.target_labels[t]), self.batch.trigger)
+        predictions = (features @ heads.weight[h].mT + heads.bias[h]).argmax(1)
+        return int((predictions == int(self.batch.base_labels[t])).sum()), len(features)
+
+    def _explanation(self, t: int) -> Explanation:
+        batch, table = self.batch, self.table
+        base_class, target_class = clouds(table.data.train.labels, batch, t)
+        known = [batch.base_indices[t], base_class, target_class]
+        seen = table.lookup(torch.cat(known), CENTRE.of(sum(len(ids) for ids in known)))
+        bases, *around = seen.split([len(ids) for ids in known])
+        poisons = table.compute(batch.poisons[t])
+        return explain.explain(self.features[t, 0], bases, poisons, *around)

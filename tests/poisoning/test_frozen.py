@@ -7,9 +7,11 @@ from torch.nn import functional
 
 from poisoning.data.augment import apply_views, draw_views, normalize
 from poisoning.params import FrozenVictim, Recipe
-from poisoning.victims import VictimBatch, frozen, judge
+from poisoning.victims import frozen
 from poisoning.victims.features import FeatureTable
+from poisoning.victims.judging import judge
 from tests.poisoning import tiny
+from tests.poisoning.bench import Bench, victim_batch
 
 RECIPES = {
     "benchmark's": Recipe(epochs=5, batch_size=32, learning_rate=0.05, drop_epochs=(3,)),
@@ -22,36 +24,13 @@ RECIPES = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def on(digits, tmp_path):
+    return Bench(digits, tmp_path)
+
+
 def table(digits, **knobs):
-    net = tiny.plain_net()
-    return FeatureTable(net, digits, tiny.MEAN, tiny.STD, tiny.CPU, **knobs)
-
-
-def victim_batch(digits, trials=3, poisons=4, clean=60, indices=None):
-    """Poisons are their bases with noise; the first trial's are their bases."""
-    generator = torch.Generator().manual_seed(0)
-    base_labels, base_indices, kept = [], [], []
-    for t in range(trials):
-        label = (int(digits.test.labels[t]) + 1) % 5
-        bases = torch.where(digits.train.labels == label)[0][10 * t : 10 * t + poisons]
-        free = torch.tensor([i for i in range(t, 300) if i not in set(bases.tolist())])
-        base_labels.append(label)
-        base_indices.append(bases)
-        kept.append(free[:clean])
-    base_indices = torch.stack(base_indices)
-    originals = digits.train.images[base_indices].to(torch.int16)
-    noise = torch.randint(-32, 33, originals.shape, generator=generator, dtype=torch.int16)
-    noise[0] = 0
-    return VictimBatch(
-        seed=5,
-        indices=tuple(indices or range(trials)),
-        clean=torch.stack(kept),
-        base_indices=base_indices,
-        poisons=(originals + noise).clamp(0, 255).to(torch.uint8),
-        base_labels=torch.tensor(base_labels),
-        targets=digits.test.images[:trials],
-        target_labels=digits.test.labels[:trials],
-    )
+    return FeatureTable(tiny.plain_net(), digits, tiny.MEAN, tiny.STD, tiny.CPU, **knobs)
 
 
 def reference(recipe, digits, batch, t, is_poisoned):
@@ -106,10 +85,10 @@ def judged_by(net, linear, digits, batch, t):
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
-def test_the_batched_heads_equal_one_linear_layer_at_a_time(recipe, digits):
+def test_the_batched_heads_equal_one_linear_layer_at_a_time(recipe, digits, on):
     batch = victim_batch(digits)
     victim = FrozenVictim(checkpoint="plain", recipe=recipe)
-    verdicts = frozen.train_and_judge(victim, table(digits), batch)
+    verdicts = frozen.train_and_judge(victim, on, batch)
     for t, verdict in enumerate(verdicts):
         for is_poisoned, found in ((True, verdict.poisoned), (False, verdict.twin)):
             expected = reference(recipe, digits, batch, t, is_poisoned)
@@ -120,24 +99,18 @@ def test_the_batched_heads_equal_one_linear_layer_at_a_time(recipe, digits):
             assert found.clean_accuracy == pytest.approx(expected.clean_accuracy, abs=2 / 246)
 
 
-def test_where_the_poisons_are_their_bases_the_twin_is_equal_to_the_last_bit(digits):
+def test_where_the_poisons_are_their_bases_the_twin_is_equal_to_the_last_bit(digits, on):
     victim = FrozenVictim(checkpoint="plain", recipe=RECIPES["benchmark's"])
-    first, *others = frozen.train_and_judge(victim, table(digits), victim_batch(digits))
+    first, *others = frozen.train_and_judge(victim, on, victim_batch(digits))
     assert first.poisoned == first.twin
     assert all(verdict.poisoned != verdict.twin for verdict in others)
 
 
-def test_a_trials_verdict_does_not_depend_on_its_batch(digits):
+def test_a_trials_verdict_does_not_depend_on_its_batch(digits, on):
     victim = FrozenVictim(checkpoint="plain", recipe=RECIPES["benchmark's"])
     whole = victim_batch(digits)
-    together = frozen.train_and_judge(victim, table(digits), whole)
-    only = slice(1, 2)
-    alone = VictimBatch(
-        whole.seed, whole.indices[only], whole.clean[only], whole.base_indices[only],
-        whole.poisons[only], whole.base_labels[only], whole.targets[only],
-        whole.target_labels[only],
-    )  # fmt: skip
-    (verdict,) = frozen.train_and_judge(victim, table(digits), alone)
+    together = frozen.train_and_judge(victim, on, whole)
+    (verdict,) = frozen.train_and_judge(victim, on, whole.only(1))
     assert verdict.poisoned.margin == pytest.approx(together[1].poisoned.margin, abs=1e-4)
     assert verdict.twin.margin == pytest.approx(together[1].twin.margin, abs=1e-4)
 
@@ -152,12 +125,10 @@ def test_another_seed_draws_other_heads(digits):
     assert torch.equal(one.weight[:3], one.weight[3:])  # a twin starts as its sibling does
 
 
-def test_reports_every_epoch_and_can_be_stopped(digits):
+def test_reports_every_epoch_and_can_be_stopped(digits, on):
     victim = FrozenVictim(checkpoint="plain", recipe=RECIPES["benchmark's"])
     said = []
-    frozen.train_and_judge(
-        victim, table(digits), victim_batch(digits), lambda *a: said.append(a[:2])
-    )
+    frozen.train_and_judge(victim, on, victim_batch(digits), lambda *a: said.append(a[:2]))
     assert said == [(epoch, 5) for epoch in range(1, 6)]
 
     class Stopped(Exception):
@@ -167,7 +138,7 @@ def test_reports_every_epoch_and_can_be_stopped(digits):
         raise Stopped
 
     with pytest.raises(Stopped):
-        frozen.train_and_judge(victim, table(digits), victim_batch(digits), stop)
+        frozen.train_and_judge(victim, on, victim_batch(digits), stop)
 
 
 def test_a_feature_is_computed_once_and_a_full_table_still_answers(digits):

@@ -265,7 +265,7 @@ def test_a_missing_checkpoint_is_named(tmp_path):
     job = jobs.job(tmp_path)
     paths = {name: path for name, path in job.checkpoints.items() if name != "grey"}
     found = failed(job.model_copy(update={"checkpoints": paths}))
-    assert (found.reason, found.field) == ("bad_input", "victims.1")
+    assert (found.reason, found.field) == ("bad_input", "victims.1.checkpoint")
     assert "'grey'" in found.message
 
 
