@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from statistics import fmean, stdev
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,7 +12,6 @@ from sqlalchemy.orm import Session
 from app.models import Outcome, Trial
 from app.queries.tallies import rate
 from app.schemas import VictimExtras
-from poisoning.events import Extras
 
 
 @dataclass
@@ -24,15 +24,17 @@ class _Asked:
     twins: list[float] = field(default_factory=list)
     images: int = 0
 
-    def add(self, extras: Extras, base_class: int, is_fooled: bool) -> None:
+    def add(self, stored: dict[str, Any], base_class: int, is_fooled: bool) -> None:
+        """Count one trial's events.Extras, read as stored: validating thousands takes seconds."""
         self.trials += 1
         if is_fooled:
-            for name, prediction in extras.variants.items():
+            for name, prediction in stored.get("variants", {}).items():
                 self.survived.setdefault(name, []).append(prediction == base_class)
-        if extras.patched_images:
-            self.patched.append(extras.patched_hits / extras.patched_images)
-            self.twins.append(extras.twin_patched_hits / extras.patched_images)
-            self.images = max(self.images, extras.patched_images)
+        images = stored.get("patched_images", 0)
+        if images:
+            self.patched.append(stored.get("patched_hits", 0) / images)
+            self.twins.append(stored.get("twin_patched_hits", 0) / images)
+            self.images = max(self.images, images)
 
 
 def by_victim(session: Session, experiment_id: int) -> list[VictimExtras]:
@@ -46,8 +48,7 @@ def by_victim(session: Session, experiment_id: int) -> list[VictimExtras]:
     asked: dict[int, _Asked] = {}
     for victim, success, stored, base_class in session.execute(statement):
         if stored:
-            extras = Extras.model_validate(stored)
-            asked.setdefault(victim, _Asked()).add(extras, base_class, success)
+            asked.setdefault(victim, _Asked()).add(stored, base_class, success)
     found = [_view(victim, each) for victim, each in asked.items()]
     return [view for view in found if view.survives or view.patched_rate is not None]
 

@@ -16,7 +16,6 @@ STAGE = {
     "craft": "Crafting poisons",
     "victims": "Training victims",
 }
-VARIANT = {"flip": "flipped", "flipped": "flipped"}
 PROFILES = ("smoke", "quick", "paper")
 SETUPS = {"drawn": "drawn from the seed"} | {
     name: f"the benchmark's {name.replace('_', ' ')}" for name in BENCHMARK_SETUPS
@@ -97,8 +96,9 @@ def stage(value: str) -> str:
 
 
 def variant(value: str) -> str:
-    """A transformation of the target as one says it: "flipped", "shifted by 4 px"."""
-    return VARIANT.get(value, value.replace("_", " "))
+    """A transformation of the target as one says it: "flipped", "2 px left"."""
+    name, _, pixels = value.partition("_")
+    return f"{pixels} px {name}" if pixels else name.replace("flip", "flipped")
 
 
 def unbroken(text: str) -> str:

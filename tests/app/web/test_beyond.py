@@ -38,7 +38,7 @@ def _tell(trial: models.Trial, outcome: models.Outcome) -> None:
     base, target = trial.base_class or 0, trial.target_class or 0
     outcome.success, outcome.prediction = True, base
     outcome.extras = Extras(
-        variants={"flip": target if trial.number else base},
+        variants={"flip": target if trial.number else base, "left_2": base},
         twin_variants={"flip": target},
         patched_images=200,
         patched_hits=50 if trial.number else 30,
@@ -78,7 +78,7 @@ def test_a_trial_says_how_many_patched_images_and_moved_targets_fool_it(
     text = re.sub(r"\s+", " ", text)
     assert "fooled on this image: yes" in text and "on all 200 patched test images" in text
     assert "15.0&nbsp;%" in text and "Its clean twin: 1.0&nbsp;%" in text
-    assert "Flipped" in text and "its clean twin" in text
+    assert "Flipped" in text and "2 px left" in text and "its clean twin" in text
     plain = full.get("/experiments/2/trials/0").text
     assert "Beyond this one image" not in plain
 
@@ -95,6 +95,6 @@ def test_an_experiment_sums_up_what_its_victims_were_asked(
     assert found[0].twin_patched_rate == pytest.approx(0.01)
     assert (found[0].survives["flip"].successes, found[0].survives["flip"].n) == (1, 2)
     text = full.get(backdoor).text
-    assert "still fooled when flipped" in text and "20.0&nbsp;%" in text
+    assert ">flipped</th>" in text and "1 of 2; 95 % interval" in text and "20.0&nbsp;%" in text
     answer = full.get(f"/api/v1{backdoor}").json()
     assert answer["extras"][0]["survives"]["flip"]["n"] == 2
