@@ -229,6 +229,7 @@ class Outcome(Base):
     outcome_hash: Mapped[str] = mapped_column(String(64), index=True)
     extras: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # events.Extras, what is set of it
     trial: Mapped[Trial] = relationship(back_populates="outcomes")
+    explanation: Mapped["Explanation | None"] = relationship()
     __table_args__ = (
         UniqueConstraint("trial_id", "victim"),
         Index(
@@ -281,6 +282,14 @@ class OutcomeSum(Base):
     __table_args__ = (
         Index("ix_outcome_sums_board", "board_key", "row_key", "column_key", "access"),
     )
+
+
+class Explanation(Base):
+    """Why a victim was fooled, or was not: an events.Explanation. Apart, because it is long."""
+
+    __tablename__ = "explanations"
+    outcome_id: Mapped[int] = mapped_column(ForeignKey("outcomes.id"), primary_key=True)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Checkpoint(Base):

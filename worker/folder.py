@@ -44,6 +44,7 @@ def write_job(settings: Settings, store: Store, claim: Claim, folder: Path) -> P
         work_dir=str(folder),
         device=settings.device,
         threads=settings.threads,
+        cache_dir=str(settings.folder("cache")),
     )
     job: TrialsJob | PretrainJob
     if isinstance(claim.spec, PretrainSpec):

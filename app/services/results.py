@@ -7,7 +7,7 @@ from sqlalchemy import Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.models import Checkpoint, Job, Outcome, PoisonSet, Trial
+from app.models import Checkpoint, Explanation, Job, Outcome, PoisonSet, Trial
 from app.services import jobs, states, sums
 from app.services.jobs import Lease, LeaseLost
 from app.storage import Stored
@@ -98,7 +98,7 @@ def insert_if_new(session: Session, table: Any, values: dict[str, Any]) -> bool:
 
 
 def _outcome(trial: Trial, result: OutcomeResult) -> Outcome:
-    poisoned, twin = result.poisoned, result.twin
+    poisoned, twin, why = result.poisoned, result.twin, result.explanation
     return Outcome(
         trial_id=trial.id,
         experiment_id=trial.experiment_id,
@@ -118,4 +118,5 @@ def _outcome(trial: Trial, result: OutcomeResult) -> Outcome:
         seconds=result.seconds,
         outcome_hash=result.outcome_hash,
         extras=result.extras.model_dump(mode="json", exclude_defaults=True) or None,
+        explanation=None if why is None else Explanation(data=why.model_dump(mode="json")),
     )

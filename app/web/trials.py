@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.queries import experiments, titles, trials
+from app.queries import experiments, explanations, titles, trials
 from app.schemas import OutcomeView, TrialView
 from app.storage import NotStored, Store
-from app.web import images, words
+from app.web import images, why, words
 from app.web.doors import Clock, Reading, StoreOf
 from app.web.render import page
 from poisoning import catalog
@@ -66,7 +66,7 @@ def show(
 ) -> Response:
     item = experiments.get(session, experiment_id, now)
     trial = trials.get(session, experiment_id, number)
-    shown = gallery(store, trial, zoom)
+    shown, explained = gallery(store, trial, zoom), explanations.of_trial(session, trial.id)
     return page(
         request,
         "trials/detail.html",
@@ -77,6 +77,11 @@ def show(
         budget=catalog.ATTACKS[item.attack].budget if item.attack in catalog.ATTACKS else "",
         asked=asked(trial, item.dataset),
         gallery=shown,
+        why=[
+            why.of(trial, outcome, explained[outcome.victim])
+            for outcome in trial.outcomes
+            if outcome.victim in explained
+        ],
         zoom=shown.zoom if shown else None,
         zooms=ZOOMS,
         before=number - 1 if number > 0 else None,
