@@ -89,12 +89,31 @@ class ExperimentSummary(BaseModel):
     profile: str
     precision: str
     study_id: int | None
+    tags: list[str] = []
+    archived_at: datetime | None = None  # not shown in the list any more; nothing is lost
     trials_total: int
     trials_done: int
     victims: list[VictimSummary]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class ExperimentSeries(BaseModel):
+    """Experiments that differ only in their seed, as one row: what they found, pooled.
+
+    A seed that was run twice counts once. An experiment without another seed is a row too.
+    """
+
+    newest: ExperimentSummary  # its victims are the pooled ones
+    ids: list[int]  # newest first
+    seeds: int
+    states: dict[str, int]  # how many are in each
+    trials_total: int
+    trials_done: int
+    tags: list[str]  # of any of them
+    notes: str  # of the newest
+    spec: dict[str, Any]  # of the newest
 
 
 class Stage(BaseModel):

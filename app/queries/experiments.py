@@ -1,16 +1,25 @@
 """Experiments: the list with filters, and one of them whole."""
 
+import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, cast, or_, select
 from sqlalchemy.orm import Session
 
 from app import paging
 from app.errors import NotFound
-from app.models import Checkpoint, Experiment, ExperimentCheckpoint, Job, LogLine, Trial
+from app.models import (
+    Checkpoint,
+    Experiment,
+    ExperimentCheckpoint,
+    Job,
+    LogLine,
+    OutcomeSum,
+    TrialSum,
+)
 from app.queries import answers, extras, tallies, titles
 from app.queries.jobs import view as job_view
 from app.queries.stages import stages_of
@@ -28,8 +37,17 @@ class Filters(BaseModel):
     attack: str | None = None
     dataset: str | None = None
     profile: str | None = None
+    precision: str | None = None
+    regime: str | None = None
+    access: str | None = None  # of a victim that was judged
+    tag: str | None = None
     study: int | None = None
+    series: str | None = None  # those that differ only in their seed
+    cell: str | None = None  # what a leaderboard's cell counts: board-row-column-access
     text: str | None = None  # in the title or the notes
+    since: date | None = None  # launched on that day or later, UTC
+    until: date | None = None
+    archived: bool | None = None
 
 
 def page(
@@ -40,9 +58,9 @@ def page(
 ) -> Page[ExperimentSummary]:
     """Newest first. A cursor of another list or of other filters is Invalid."""
     wanted = filters or Filters()
-    marks = wanted.model_dump()
+    marks = wanted.model_dump(mode="json")
     before = paging.decode(LIST, marks, cursor)
-    statement = _narrow(select(Experiment), wanted).order_by(Experiment.id.desc()).limit(limit + 1)
+    statement = narrow(select(Experiment), wanted).order_by(Experiment.id.desc()).limit(limit + 1)
     if before is not None:
         statement = statement.where(Experiment.id < before)
     rows = session.scalars(statement).all()
@@ -54,13 +72,19 @@ def page(
     )
 
 
-def _narrow(statement: Select[Any], filters: Filters) -> Select[Any]:
-    for name in ("state", "attack", "dataset", "profile"):
+def narrow(statement: Select[Any], filters: Filters) -> Select[Any]:
+    """A statement on experiments, with what the filters ask for."""
+    for name in ("state", "attack", "dataset", "profile", "precision", "series"):
         value = getattr(filters, name)
         if value is not None:
             statement = statement.where(getattr(Experiment, name) == value)
     if filters.study is not None:
         statement = statement.where(Experiment.study_id == filters.study)
+    if filters.regime:
+        statement = statement.where(Experiment.regimes.contains(filters.regime, autoescape=True))
+    if filters.tag:
+        quoted = json.dumps(filters.tag)
+        statement = statement.where(cast(Experiment.tags, Text).contains(quoted, autoescape=True))
     if filters.text:
         statement = statement.where(
             or_(
@@ -68,7 +92,46 @@ def _narrow(statement: Select[Any], filters: Filters) -> Select[Any]:
                 Experiment.notes.icontains(filters.text, autoescape=True),
             )
         )
-    return statement
+    return statement.where(*_between(filters), *_measured(filters))
+
+
+def _between(filters: Filters) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if filters.since:
+        found.append(Experiment.created_at >= _midnight(filters.since))
+    if filters.until:
+        found.append(Experiment.created_at < _midnight(filters.until) + timedelta(days=1))
+    if filters.archived is not None:
+        is_there = Experiment.archived_at.is_(None)
+        found.append(~is_there if filters.archived else is_there)
+    return found
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
+
+
+def _measured(filters: Filters) -> list[ColumnElement[bool]]:
+    """What only those have that were judged."""
+    found: list[ColumnElement[bool]] = []
+    if filters.access:
+        found.append(
+            Experiment.id.in_(
+                select(OutcomeSum.experiment_id).where(OutcomeSum.access == filters.access)
+            )
+        )
+    if filters.cell:
+        board, row, column, access = (*filters.cell.split("-"), "", "", "", "")[:4]
+        counted = select(OutcomeSum.experiment_id).where(
+            OutcomeSum.board_key == board,
+            OutcomeSum.row_key == row,
+            OutcomeSum.column_key == column,
+            OutcomeSum.is_repeat.is_(False),
+        )
+        if access:
+            counted = counted.where(OutcomeSum.access == access)
+        found.append(Experiment.id.in_(counted))
+    return found
 
 
 def find(session: Session, experiment_id: int) -> Experiment:
@@ -84,19 +147,19 @@ def summaries(session: Session, rows: Sequence[Experiment]) -> list[ExperimentSu
     counts = tallies.by_victim(session, ids)
     done = trials_done(session, ids)
     models = titles.checkpoint_models(session)
-    return [_summary(row, counts, done.get(row.id, 0), models) for row in rows]
+    return [summary(row, counts, done.get(row.id, 0), models) for row in rows]
 
 
 def trials_done(session: Session, experiment_ids: Sequence[int]) -> dict[int, int]:
     found = session.execute(
-        select(Trial.experiment_id, func.count())
-        .where(Trial.experiment_id.in_(experiment_ids), Trial.state == "done")
-        .group_by(Trial.experiment_id)
+        select(TrialSum.experiment_id, TrialSum.trials).where(
+            TrialSum.experiment_id.in_(experiment_ids)
+        )
     )
     return {experiment_id: count for experiment_id, count in found}
 
 
-def _summary(
+def summary(
     row: Experiment, counts: dict[Key, Tally], done: int, models: dict[str, str]
 ) -> ExperimentSummary:
     return ExperimentSummary(
@@ -110,6 +173,8 @@ def _summary(
         profile=row.profile,
         precision=row.precision,
         study_id=row.study_id,
+        tags=row.tags,
+        archived_at=row.archived_at,
         trials_total=row.trials_total,
         trials_done=done,
         victims=victims_of(row, counts, models),
@@ -148,21 +213,21 @@ def victims_of(
 def get(session: Session, experiment_id: int, now: datetime) -> ExperimentDetail:
     """One experiment whole; NotFound where there is none."""
     row = find(session, experiment_id)
-    [summary] = summaries(session, [row])
+    [its] = summaries(session, [row])
     checkpoints = checkpoints_of(session, row.id)
     jobs = list(session.scalars(select(Job).where(Job.experiment_id == row.id).order_by(Job.id)))
     pretraining = _pretraining(session, [c.id for c in checkpoints])
-    stages = stages_of(summary, jobs, checkpoints, pretraining, now)
+    stages = stages_of(its, jobs, checkpoints, pretraining, now)
     waits_for = [c.name for c in checkpoints if c.state != "ready"]
     ended = row.finished_at or now
     return ExperimentDetail(
-        **summary.model_dump(),
+        **its.model_dump(),
         spec=row.spec,
         spec_hash=row.spec_hash,
         notes=row.notes,
         error=row.error,
         cloned_from=row.cloned_from,
-        answer=answers.of_experiment(summary, stages, row.error, waits_for),
+        answer=answers.of_experiment(its, stages, row.error, waits_for),
         stages=stages,
         jobs=[job_view(job) for job in (*pretraining, *jobs)],
         seconds=(ended - row.started_at).total_seconds() if row.started_at else None,

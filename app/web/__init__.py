@@ -6,6 +6,7 @@ from app.web import (
     about,
     actions,
     attacks,
+    bulk,
     checkpoints,
     datasets,
     experiments,
@@ -26,6 +27,7 @@ for _module in (
     images,
     leaderboard,
     new,  # before experiments: /experiments/new is not an id
+    bulk,
     experiments,
     actions,
     trials,

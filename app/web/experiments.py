@@ -1,77 +1,59 @@
 """Experiments: the list, one of them live, and what can be done with it."""
 
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlencode
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from app.queries import experiments, trials
-from app.queries.experiments import Filters
-from app.schemas import ExperimentSummary, Page
-from app.web import forms, scripts, words
+from app.queries import experiment_list, experiments, trials
+from app.queries.experiment_list import Counted
+from app.schemas import ExperimentSeries, Page
+from app.services import views
+from app.web import listing, scripts, words
 from app.web.doors import Clock, Reading
+from app.web.listing import Asked
 from app.web.render import page
 from poisoning import catalog
 
 router = APIRouter()
-OPEN = ("queued", "waiting", "running")
-STATES = (*OPEN, "done", "failed", "cancelled")
+OPEN = listing.OPEN
 LOG_LINES = 60
 TRIALS_SHOWN = 200
-FILTERS = [
-    ("state", "State", [(state, state) for state in STATES]),
-    ("attack", "Attack", forms.choice(catalog.ATTACKS)),
-    ("dataset", "Data set", forms.choice(catalog.DATASETS)),
-    ("profile", "Profile", [(profile, profile) for profile in words.PROFILES]),
-]
 
 
 @router.get("/experiments")
-def index(
-    request: Request,
-    session: Reading,
-    state: str = "",
-    attack: str = "",
-    dataset: str = "",
-    profile: str = "",
-    text: str = "",
-    cursor: str = "",
-) -> Response:
-    chosen = {"state": state, "attack": attack, "dataset": dataset, "profile": profile}
-    chosen["text"] = text[:200]
-    found = experiments.page(
-        session, Filters(**{k: v or None for k, v in chosen.items()}), cursor or None
-    )
-    kept = {name: value for name, value in chosen.items() if value}
+def index(request: Request, session: Reading, asked: Annotated[Asked, Query()]) -> Response:
+    filters, order = asked.filters(), asked.order()
+    found = experiment_list.page(session, filters, order, asked.cursor or None)
+    counted = experiment_list.count(session, filters, order)
     return page(
         request,
         "experiments/index.html",
         page=found,
-        answer=_answer(found, bool(kept)),
-        filters=FILTERS,
-        chosen=chosen | {"cursor": cursor},
-        is_filtered=bool(kept),
-        is_live=any(item.state in OPEN for item in found.items),
-        first_url=_address(kept),
-        next_url=_address(kept | {"cursor": found.next}) if found.next else None,
+        answer=_answer(found, counted, asked),
+        asked=asked,
+        columns=[column for column in listing.COLUMNS if column.key in asked.columns],
+        all_columns=listing.COLUMNS,
+        choices=listing.CHOICES,
+        sorts=listing.SORTS,
+        views=views.of_page(session, "experiments"),
+        is_live=any(state in OPEN for item in found.items for state in item.states),
+        next_url=asked.address(cursor=found.next) if found.next else None,
     )
 
 
-def _address(query: Mapping[str, Any]) -> str:
-    return f"/experiments?{urlencode(query)}" if query else "/experiments"
-
-
-def _answer(found: Page[ExperimentSummary], is_filtered: bool) -> str:
+def _answer(found: Page[ExperimentSeries], counted: Counted, asked: Asked) -> str:
     if not found.items:
-        return "None matches." if is_filtered else "Nothing was launched yet."
-    counts = {state: 0 for state in STATES}
+        return "None matches." if asked.is_narrowed else "Nothing was launched yet."
+    many = words.plural(counted.experiments, "experiment")
+    if asked.grouped and counted.rows < counted.experiments:
+        many = f"{many} in {words.plural(counted.rows, 'row')}, pooled over seeds"
+    states = {state: 0 for state in listing.STATES}
     for item in found.items:
-        counts[item.state] += 1
-    parts = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    if found.next:
-        return f"{'The first' if not is_filtered else 'At least'} {len(found.items)}: {parts}."
-    return f"{words.plural(len(found.items), 'experiment')}: {parts}."
+        for state, count in item.states.items():
+            states[state] += count
+    parts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+    is_part = found.next is not None or bool(asked.cursor)
+    return f"{many}; on this page {parts}." if is_part else f"{many}: {parts}."
 
 
 @router.get("/experiments/{experiment_id}")

@@ -1,0 +1,228 @@
+"""The list of experiments, those that differ only in their seed as one row, sorted and paged."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app import paging
+from app.models import Experiment, OutcomeSum
+from app.queries import experiments, tallies, titles
+from app.queries.experiments import Filters, narrow
+from app.queries.tallies import Key, Tally
+from app.schemas import ExperimentSeries, Page
+
+LIST = "experiment series"
+NOT_JUDGED = -1.0  # the rate of what has none yet, where a list is sorted by rates
+Sort = Literal["created", "title", "attack", "dataset", "profile", "trials", "seeds", "success"]
+
+
+class Order(BaseModel):
+    """What a list is sorted by. ``success`` is that of the victim most often fooled."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    by: Sort = "created"
+    descending: bool = True
+    grouped: bool = True  # over seeds
+    low: float | None = None  # only where success is within these, as fractions
+    high: float | None = None
+
+    @property
+    def needs_rates(self) -> bool:
+        return self.by == "success" or self.low is not None or self.high is not None
+
+    @property
+    def key(self) -> InstrumentedAttribute[Any]:
+        """What rows of the list are told apart by."""
+        return Experiment.series if self.grouped else Experiment.id
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How much matches: rows of the list, and the experiments in them."""
+
+    rows: int
+    experiments: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """An experiment of a row, without its spec."""
+
+    id: int
+    spec_hash: str
+    state: str
+    tags: list[str]
+    trials_total: int
+
+
+# what is sorted by -> the value of a row of the list, and its type
+SORTS: dict[str, tuple[ColumnElement[Any], type]] = {
+    "created": (func.max(Experiment.id), int),
+    "title": (func.min(Experiment.title), str),
+    "attack": (func.min(Experiment.attack), str),
+    "dataset": (func.min(Experiment.dataset), str),
+    "profile": (func.min(Experiment.profile), str),
+    "trials": (func.sum(Experiment.trials_total), int),
+    "seeds": (func.count(Experiment.spec_hash.distinct()), int),
+}
+
+
+def page(
+    session: Session,
+    filters: Filters,
+    order: Order | None = None,
+    cursor: str | None = None,
+    limit: int = paging.DEFAULT_LIMIT,
+) -> Page[ExperimentSeries]:
+    """A cursor of another list, of other filters or of another order is Invalid."""
+    chosen = order or Order()
+    marks = filters.model_dump(mode="json") | chosen.model_dump()
+    kind = SORTS[chosen.by][1] if chosen.by in SORTS else float
+    before = paging.decode_sorted(LIST, marks, cursor, kind)
+    rows = _rows(filters, chosen).subquery()
+    value, newest = rows.c.value, rows.c.newest
+    is_first = value.desc() if chosen.descending else value.asc()
+    statement = select(rows).order_by(is_first, newest.desc()).limit(limit + 1)
+    if before is not None:
+        at, number = before
+        is_after = value < at if chosen.descending else value > at
+        statement = statement.where(or_(is_after, and_(value == at, newest < number)))
+    found = session.execute(statement).all()
+    return paging.cut(
+        found,
+        limit,
+        lambda row: paging.encode(LIST, marks, row.value, row.newest),
+        lambda shown: _series(session, filters, chosen, shown),
+    )
+
+
+def count(session: Session, filters: Filters, order: Order | None = None) -> Counted:
+    """How much there is on all pages together."""
+    rows = _rows(filters, order or Order()).subquery()
+    found = session.execute(select(func.count(), func.sum(rows.c.members)).select_from(rows)).one()
+    return Counted(found[0], int(found[1] or 0))
+
+
+def _rows(filters: Filters, order: Order) -> Select[Any]:
+    """One row for each of the list: its key, its newest experiment, what it is sorted by."""
+    key = order.key
+    parts = (key.label("key"), func.max(Experiment.id).label("newest"))
+    members = func.count().label("members")
+    if not order.needs_rates:
+        value = SORTS[order.by][0].label("value")
+        return narrow(select(*parts, members, value), filters).group_by(key)
+    rates = _rates(filters, order).subquery()
+    best = func.coalesce(func.max(rates.c.rate), NOT_JUDGED)
+    value = (best if order.by == "success" else SORTS[order.by][0]).label("value")
+    statement = narrow(select(*parts, members, value), filters)
+    statement = statement.outerjoin(rates, rates.c.key == key).group_by(key)
+    if order.low is not None:
+        statement = statement.having(best >= order.low)
+    if order.high is not None:
+        statement = statement.having(best.between(0, order.high))
+    return statement
+
+
+def _rates(filters: Filters, order: Order) -> Select[Any]:
+    """The best victim's rate for each row of the list; a seed that was run twice counts once."""
+    n = func.sum(OutcomeSum.n)
+    place = (order.key, Experiment.spec_hash, OutcomeSum.victim, OutcomeSum.access)
+    runs = (
+        narrow(select(order.key.label("key"), OutcomeSum.victim, OutcomeSum.access), filters)
+        .add_columns(
+            n.label("n"),
+            func.sum(OutcomeSum.successes).label("successes"),
+            func.row_number()
+            .over(partition_by=place, order_by=(n.desc(), Experiment.id))
+            .label("place"),
+        )
+        .select_from(Experiment)
+        .join(OutcomeSum, OutcomeSum.experiment_id == Experiment.id)
+        .group_by(*place, Experiment.id)
+    )
+    if filters.access:
+        runs = runs.where(OutcomeSum.access == filters.access)
+    run = runs.subquery()
+    pooled = (
+        select(run.c.key, (func.sum(run.c.successes) * 1.0 / func.sum(run.c.n)).label("rate"))
+        .where(run.c.place == 1)
+        .group_by(run.c.key, run.c.victim, run.c.access)
+    ).subquery()
+    return select(pooled.c.key, func.max(pooled.c.rate).label("rate")).group_by(pooled.c.key)
+
+
+def _series(
+    session: Session, filters: Filters, order: Order, shown: Sequence[Any]
+) -> list[ExperimentSeries]:
+    """The rows of one page: five queries for any number of them."""
+    members = _members(session, filters, order, [row.key for row in shown])
+    ids = [member.id for its in members.values() for member in its]
+    newest = select(Experiment).where(Experiment.id.in_([row.newest for row in shown]))
+    by_id = {row.id: row for row in session.scalars(newest)}
+    counts = tallies.by_victim(session, ids)
+    done = experiments.trials_done(session, ids)
+    models = titles.checkpoint_models(session)
+    return [
+        _one(by_id[row.newest], members[row.key], pooled(members[row.key], counts), done, models)
+        for row in shown
+    ]
+
+
+def _members(
+    session: Session, filters: Filters, order: Order, keys: Sequence[Any]
+) -> dict[Any, list[Member]]:
+    """Of each row of the list, the experiments that match, newest first."""
+    columns = (
+        Experiment.id,
+        Experiment.spec_hash,
+        Experiment.state,
+        Experiment.tags,
+        Experiment.trials_total,
+    )
+    statement = narrow(select(order.key, *columns).where(order.key.in_(keys)), filters)
+    found: dict[Any, list[Member]] = defaultdict(list)
+    for key, *rest in session.execute(statement.order_by(Experiment.id.desc())):
+        found[key].append(Member(*rest))
+    return found
+
+
+def pooled(members: Sequence[Member], counts: dict[Key, Tally]) -> dict[tuple[int, str], Tally]:
+    """Counts by victim and access over members; of a seed run twice, the run that got furthest."""
+    hashes = {member.id: member.spec_hash for member in members}
+    best: dict[tuple[str, int, str], Tally] = {}
+    for (number, victim, access), tally in sorted(counts.items()):
+        if number in hashes:
+            place = (hashes[number], victim, access)
+            if place not in best or tally.n > best[place].n:
+                best[place] = tally
+    total: dict[tuple[int, str], Tally] = {}
+    for (_, victim, access), tally in best.items():
+        there = total.get((victim, access))
+        total[(victim, access)] = there + tally if there else tally
+    return total
+
+
+def _one(
+    row: Experiment,
+    members: Sequence[Member],
+    found: dict[tuple[int, str], Tally],
+    done: dict[int, int],
+    models: dict[str, str],
+) -> ExperimentSeries:
+    counts = {(row.id, victim, access): tally for (victim, access), tally in found.items()}
+    return ExperimentSeries(
+        newest=experiments.summary(row, counts, done.get(row.id, 0), models),
+        ids=[member.id for member in members],
+        seeds=len({member.spec_hash for member in members}),
+        states=dict(Counter(member.state for member in members)),
+        trials_total=sum(member.trials_total for member in members),
+        trials_done=sum(done.get(member.id, 0) for member in members),
+        tags=list(dict.fromkeys(tag for member in members for tag in member.tags)),
+        notes=row.notes,
+        spec=row.spec,
+    )
