@@ -20,7 +20,7 @@ from poisoning.events import Log, Message, OutcomeResult, Progress, TrialDone, T
 from poisoning.inputs import Inputs
 from poisoning.params import AnyVictim
 from poisoning.results import victim_name
-from poisoning.spec import FieldError, checkpoint_of, digest
+from poisoning.spec import SAMPLED, FieldError, checkpoint_of, digest
 from poisoning.victims import Verdict, VictimBatch
 from poisoning.work import is_out_of_memory
 
@@ -178,7 +178,7 @@ def _outcome(
     inputs: Inputs, number: int, made: Crafted, verdict: Verdict, seconds: float
 ) -> OutcomeResult:
     victim, base_class = inputs.spec.victims[number], made.setup.base_class
-    is_drawn = inputs.sampled is not None and checkpoint_of(victim) == inputs.sampled
+    is_drawn = checkpoint_of(inputs.job.spec.victims[number]) == SAMPLED
     extras = verdict.extras.model_copy(update={"checkpoint": inputs.sampled if is_drawn else None})
     return OutcomeResult(
         victim=number,
