@@ -260,7 +260,7 @@ class WitchesBrew(Knobs):
         None,
         gt=0,
         title="Learning rate",
-        description="Signed Adam's rate, in pixels; empty: 0.1 J / 512 / surrogates, as published.",
+        description="Signed Adam's, in normalised pixel units; empty: 0.1 J / 512 / surrogates.",
     )
     augment: bool = Field(
         True,

@@ -40,6 +40,7 @@ ATTACKS = {
     "hidden_trigger_backdoor_reference": params.HiddenTriggerBackdoorReference(
         eps_255=16, steps=12, learning_rate=2, tolerance=0
     ),
+    "witches_brew": params.WitchesBrew(eps_255=16, steps=6, restarts=2, learning_rate=0.1),
 }
 
 

@@ -1,0 +1,81 @@
+"""Gradients by a network's parameters: their cosine, and what raises it, by the input.
+
+Gradient matching needs d/dz of 1 - cos(g_t, g(z)), where g(z) = grad_theta L(z, y). Differentiating
+twice in reverse does it, at the price of a graph through every parameter gradient. By the chain
+rule it is also d/dz <v, g(z)> with v = d(1 - cos)/dg held fixed, and <v, g(z)> is the derivative of
+L along v in parameter space: one forward-mode pass, differentiated once in reverse, by the input
+alone (Pearlmutter 1994, with the input in the parameters' place). It is exact, and since v holds
+all that couples the images, they can come in parts.
+
+Nothing is folded: batch norm's scale and shift are parameters like all others.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+from torch.nn import functional
+
+ByName = dict[str, Tensor]  # one tensor for each parameter of a network, or each buffer
+
+
+def parameters(net: nn.Module, dtype: torch.dtype | None = None) -> tuple[ByName, ByName]:
+    """Parameters and buffers of a network, cast to ``dtype`` where one is given."""
+
+    def cast(value: Tensor) -> Tensor:
+        return value.detach().to(dtype if value.is_floating_point() else None)
+
+    theta = {name: cast(value) for name, value in net.named_parameters()}
+    return theta, {name: cast(value) for name, value in net.named_buffers()}
+
+
+def cross_entropy(net: nn.Module, theta: ByName, buffers: ByName, z: Tensor, y: Tensor) -> Tensor:
+    """L, summed over normalised images z [N, C, H, W] with labels y [N]; at least in float32."""
+    kind = next(iter(theta.values())).dtype
+    logits = functional_call(net, (theta, buffers), (z.to(kind),))
+    return functional.cross_entropy(logits.to(_at_least_float32(kind)), y, reduction="sum")
+
+
+def gradient(net: nn.Module, theta: ByName, buffers: ByName, z: Tensor, y: Tensor) -> ByName:
+    """g = grad_theta L(z, y), at least in float32."""
+    leaves = {name: value.detach().requires_grad_() for name, value in theta.items()}
+    loss = cross_entropy(net, leaves, buffers, z, y)
+    found = torch.autograd.grad(loss, list(leaves.values()))
+    kind = loss.dtype
+    return {name: g.to(kind) for name, g in zip(leaves, found, strict=True)}
+
+
+def input_gradient(
+    net: nn.Module, theta: ByName, buffers: ByName, v: ByName, z: Tensor, y: Tensor
+) -> Tensor:
+    """d/dz <v, grad_theta L(z, y)>, shaped as z."""
+    z = z.detach().requires_grad_()
+    direction = {name: v[name].to(value.dtype) for name, value in theta.items()}
+
+    def loss(at: ByName) -> Tensor:
+        return cross_entropy(net, at, buffers, z, y)
+
+    along = jvp(loss, (theta,), (direction,))[1]
+    (found,) = torch.autograd.grad(along, z)
+    return found
+
+
+def mismatch(g: ByName, g_t: ByName) -> tuple[Tensor, ByName]:
+    """1 - cos(g, g_t), one cosine over all parameters, and its derivative by g."""
+    tiny = torch.finfo(torch.float32).tiny
+    norm, norm_t = dot(g, g).sqrt().clamp_min(tiny), dot(g_t, g_t).sqrt().clamp_min(tiny)
+    cosine = dot(g, g_t) / (norm * norm_t)
+    v = {name: (cosine * g[name] / norm - g_t[name] / norm_t) / norm for name in g}
+    return 1 - cosine, v
+
+
+def dot(a: ByName, b: ByName) -> Tensor:
+    return torch.stack([(a[name] * b[name]).sum() for name in a]).sum()
+
+
+def added(parts: list[ByName]) -> ByName:
+    """The sum of gradients, name by name."""
+    return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
+
+
+def _at_least_float32(kind: torch.dtype) -> torch.dtype:
+    return torch.promote_types(kind, torch.float32)
