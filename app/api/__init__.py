@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends
 from app.api import (
     catalogue,
     checkpoints,
+    compare,
     experiments,
     jobs,
     leaderboards,
@@ -20,6 +21,7 @@ router = APIRouter(
 )
 for _module in (
     experiments,
+    compare,
     trials,
     poison_sets,
     checkpoints,

@@ -8,6 +8,7 @@ from app.web import (
     attacks,
     bulk,
     checkpoints,
+    compare,
     datasets,
     experiments,
     home,
@@ -28,6 +29,7 @@ for _module in (
     leaderboard,
     new,  # before experiments: /experiments/new is not an id
     bulk,
+    compare,
     experiments,
     actions,
     trials,

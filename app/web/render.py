@@ -102,6 +102,7 @@ def _environment() -> Environment:
     # globals, because a fragment renders its block without the file's own imports
     for name in ("bits", "inputs", "lists", "boards"):
         env.globals[name] = env.get_template(f"macros/{name}.html").module
+    env.globals["tables_of"] = env.get_template("macros/tables.html").module
     env.globals["views_of"] = env.get_template("macros/views.html").module
     return env
 
