@@ -258,6 +258,7 @@ class LeaderboardTitle(BaseModel):
     profile: str
     precision: str
     protocol: str
+    counts: str  # poisons / training images
     accesses: list[str]  # those that an attack had
     outcomes: int  # how many it counts
 

@@ -91,6 +91,7 @@ def _column(who: str, position: int, rows: Sequence[LeaderboardRow]) -> str:
     ]
     if not measured:
         return ""
+    measured = [pair for pair in measured if pair[0].is_ranked] or measured
     works = [(row, cell) for row, cell in measured if cell.excess.low > 0]
     if not works:
         return f"Against {who} victims no attack here can be told from chance."

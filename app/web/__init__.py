@@ -13,7 +13,7 @@ from app.web import (
     experiments,
     home,
     images,
-    leaderboard,
+    leaderboards,
     new,
     reference,
     studies,
@@ -26,7 +26,7 @@ router = APIRouter(include_in_schema=False)
 for _module in (
     home,
     images,
-    leaderboard,
+    leaderboards,
     new,  # before experiments: /experiments/new is not an id
     bulk,
     compare,

@@ -5,7 +5,6 @@ import json
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
@@ -14,8 +13,8 @@ from jinja2_fragments.fastapi import Jinja2Blocks
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.schemas import Leaderboard, LeaderboardCell, LeaderboardRow, OutcomeView, TrialView
-from app.web import words
+from app.schemas import Leaderboard, LeaderboardCell, OutcomeView, TrialView
+from app.web import boards, words
 from poisoning import catalog
 
 STATIC = Path(__file__).resolve().parent.parent / "static"
@@ -45,24 +44,13 @@ def mount_static(app: FastAPI) -> None:
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
 
 
-def trials_link(cell: LeaderboardCell, attack: str, board: Leaderboard) -> str:
-    """The trials a cell counts: one experiment's, or the list of those pooled."""
-    if len(cell.experiment_ids) == 1:
-        return f"/experiments/{cell.experiment_ids[0]}#trials"
-    query = {"attack": attack, "dataset": board.dataset, "profile": board.profile, "state": "done"}
-    return f"/experiments?{urlencode(query)}"
-
-
-def row_words(board: Leaderboard, row: LeaderboardRow) -> str:
-    """What tells a row from the others of its attack: the budget, then the knobs that differ."""
-    alike = [other for other in board.rows if other.attack == row.attack]
-    differ = [
-        f"{name.replace('_', ' ')} {words.knob(value)}"
-        for name, value in row.knobs.items()
-        if name != "eps_255" and any(other.knobs.get(name) != value for other in alike)
-    ]
-    budget = [] if row.budget == "none" else [row.budget]
-    return ", ".join(budget + differ)
+def trials_link(cell: LeaderboardCell, board: Leaderboard) -> str:
+    """The trials a cell of a board counts."""
+    for row in board.rows:
+        for column, its in zip(board.columns, row.cells, strict=True):
+            if its is cell:
+                return boards.trials(board, row, column, cell)
+    raise KeyError("the cell is not on this board")
 
 
 def strip_word(trial: TrialView, outcome: OutcomeView | None) -> str:
@@ -96,7 +84,7 @@ def _environment() -> Environment:
         asset=asset, attacks=catalog.ATTACKS, datasets=catalog.DATASETS, models=catalog.MODELS
     )
     env.globals["trials_link"] = trials_link
-    env.globals["row_words"] = row_words
+    env.globals["row_words"] = boards.row_words
     env.globals["strip_class"] = strip_class
     env.globals["strip_word"] = strip_word
     # globals, because a fragment renders its block without the file's own imports

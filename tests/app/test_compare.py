@@ -142,9 +142,8 @@ class Tables(HTMLParser):
             self.is_open = "data-axis" not in given
             if self.is_open:
                 self.rows[-1].append([""])
-        elif self.is_open and tag == "span" and "class" in given:
-            if (given["class"] or "") in ("cell-sub", "visually-hidden"):
-                self.rows[-1][-1].append("")  # type: ignore[index]
+        elif self.is_open and given.get("class") in ("cell-sub", "visually-hidden"):
+            self.rows[-1][-1].append("")  # type: ignore[index]
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th"):
