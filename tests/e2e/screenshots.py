@@ -36,8 +36,8 @@ SETTLE = """async () => {
 }"""
 # name -> (the list it is found on, the pattern of its links)
 FOUND = {
-    "experiment": ("/experiments?state=done", r"^/experiments/\d+$"),
-    "experiment-open": ("/experiments?state=running", r"^/experiments/\d+$"),
+    "experiment": ("/experiments?state=done&group=no", r"^/experiments/\d+$"),
+    "experiment-open": ("/experiments?state=running&group=no", r"^/experiments/\d+$"),
     "study": ("/studies", r"^/studies/\d+$"),
     "checkpoint": ("/checkpoints", r"^/checkpoints/[a-z0-9]"),
 }
