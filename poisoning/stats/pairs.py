@@ -1,0 +1,105 @@
+"""Rates on the same setups: differences, tests, and the ranks that follow from them."""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from scipy import stats
+
+from poisoning.stats.rates import Interval, check, wilson
+
+
+def paired_excess(
+    both: int, only_first: int, only_second: int, neither: int, level: float = 0.95
+) -> tuple[float, Interval]:
+    """Difference of two paired rates, first minus second, with Newcombe's interval.
+
+    The four counts are of trials in which both succeed, only one, or none. Method 10 of
+    Newcombe, Statistics in Medicine 17 (1998) 2635-2650: Wilson's limits of the two margins,
+    joined with the (continuity-corrected) phi of the pairs.
+    """  # fmt: skip
+    n = both + only_first + only_second + neither
+    a, b, c, d = both, only_first, only_second, neither
+    check(a + b, n)
+    first, second = wilson(a + b, n, level), wilson(a + c, n, level)
+    p1, p2 = (a + b) / n, (a + c) / n
+    product = (a + b) * (c + d) * (a + c) * (b + d)
+    cross: float = a * d - b * c
+    if cross > 0:
+        cross = max(cross - n / 2, 0.0)
+    phi = cross / math.sqrt(product) if product else 0.0
+    dl1, du1 = p1 - first.low, first.high - p1
+    dl2, du2 = p2 - second.low, second.high - p2
+    low = math.sqrt(max(0.0, dl1**2 - 2 * phi * dl1 * du2 + du2**2))
+    high = math.sqrt(max(0.0, du1**2 - 2 * phi * du1 * dl2 + dl2**2))
+    difference = p1 - p2
+    return difference, Interval(max(-1.0, difference - low), min(1.0, difference + high), level)
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p-value of McNemar's test on the discordant pairs."""
+    n = only_first + only_second
+    if n == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, n, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number, in the same order (Holm 1979).
+
+    One is significant at alpha where its adjusted value is at most alpha; the chance of any
+    false one among them is then at most alpha, however they depend on each other.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for place, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - place) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+Fallen = Mapping[Hashable, bool]  # by setup: whether the victim was fooled
+
+
+def ranks(outcomes: Mapping[str, Fallen], alpha: float = 0.05) -> dict[str, int]:
+    """By attack: 1 + the number of attacks that are significantly better on the same setups.
+
+    Every pair is tested by McNemar's exact test on the setups both have, Holm's method guards
+    all pairs together. Attacks that the trials cannot tell apart share a rank.
+    """
+    pairs = list(combinations(outcomes, 2))
+    tested = [_better(outcomes[one], outcomes[other]) for one, other in pairs]
+    adjusted = holm([p for _, p in tested])
+    found = dict.fromkeys(outcomes, 1)
+    for (one, other), (sign, _), p in zip(pairs, tested, adjusted, strict=True):
+        if p <= alpha:
+            found[other if sign > 0 else one] += 1
+    return found
+
+
+def _better(one: Fallen, other: Fallen) -> tuple[int, float]:
+    """Sign of the difference on shared setups, and McNemar's p."""
+    shared = one.keys() & other.keys()
+    first = sum(one[setup] and not other[setup] for setup in shared)
+    second = sum(other[setup] and not one[setup] for setup in shared)
+    return (first > second) - (first < second), mcnemar(first, second)
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How many attacks one setup fell to, of those that were tried on it."""
+
+    setup: Hashable
+    fell_to: int
+    attacks: int
+
+
+def difficulty(outcomes: Mapping[str, Fallen]) -> list[Difficulty]:
+    """Every setup, the easiest first: what falls to every attack says little about any of them."""
+    setups = dict.fromkeys(setup for fallen in outcomes.values() for setup in fallen)
+    found = []
+    for setup in setups:
+        tried = [fallen[setup] for fallen in outcomes.values() if setup in fallen]
+        found.append(Difficulty(setup, sum(tried), len(tried)))
+    return sorted(found, key=lambda one: -one.fell_to / one.attacks)

@@ -1,0 +1,48 @@
+"""Looking at a rate while it is still being measured, as often as one likes.
+
+A fixed-n interval that is looked at after every trial misses the truth far more often than it
+says. A confidence sequence does not: the chance that it ever excludes the true rate, over all n
+together, is at most 1 - level, so that one may stop whenever it is narrow enough.
+"""
+
+import math
+from collections.abc import Callable
+
+from scipy import optimize, special
+
+from poisoning.stats.rates import Interval, check
+
+PRIOR = 0.5  # Jeffreys'; any other is as valid, and only moves where the sequence is tightest
+
+
+def confidence_sequence(successes: int, n: int, level: float = 0.95) -> Interval:
+    """The interval after ``n`` trials, valid at every n at once.
+
+    All p at which the beta-binomial mixture martingale, with a Beta(1/2, 1/2) prior,
+    B(a + S, b + n - S) / (B(a, b) p^S (1 - p)^(n - S)), is below 1 / (1 - level): by Ville's
+    inequality it ever reaches that with probability 1 - level at most (Robbins, Annals of
+    Mathematical Statistics 41 (1970) 1397-1409).
+    """
+    check(successes, n)
+    failures = n - successes
+    mixture = special.betaln(PRIOR + successes, PRIOR + failures) - special.betaln(PRIOR, PRIOR)
+    limit = mixture + math.log(1 - level)
+
+    def excess(p: float) -> float:  # positive where p is still believed
+        return float(special.xlogy(successes, p) + special.xlog1py(failures, -p) - limit)
+
+    likeliest = successes / n
+    low = 0.0 if successes == 0 else _root(excess, 0.0, likeliest)
+    high = 1.0 if failures == 0 else _root(excess, likeliest, 1.0)
+    return Interval(low, high, level)
+
+
+def _root(excess: Callable[[float], float], low: float, high: float) -> float:
+    tiny = 1e-12
+    return float(optimize.brentq(excess, low + tiny * (low == 0), high - tiny * (high == 1)))
+
+
+def is_narrow_enough(successes: int, n: int, width: float, level: float = 0.95) -> bool:
+    """Whether measuring may stop now: the confidence sequence is at most ``width`` wide."""
+    interval = confidence_sequence(successes, n, level)
+    return interval.high - interval.low <= width

@@ -1,0 +1,113 @@
+"""Looking again and again, and rates over several victims: by simulation."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+
+from poisoning import stats
+
+
+def test_the_confidence_sequence_solves_its_equation():
+    """Against the martingale written out with the beta function."""
+    for successes, n in ((3, 10), (50, 100), (97, 100)):
+
+        def martingale(p, s=successes, n=n):
+            whole = special.beta(0.5 + s, 0.5 + n - s) / special.beta(0.5, 0.5)
+            return whole / (p**s * (1 - p) ** (n - s)) - 20
+
+        interval = stats.confidence_sequence(successes, n)
+        rate = successes / n
+        assert interval.low == pytest.approx(optimize.brentq(martingale, 1e-3, rate), abs=1e-9)
+        assert interval.high == pytest.approx(optimize.brentq(martingale, rate, 1 - 1e-3), abs=1e-9)
+
+
+def test_nought_and_all_are_one_sided_and_mirrored():
+    none, every = stats.confidence_sequence(0, 20), stats.confidence_sequence(20, 20)
+    assert none.low == 0 and every.high == 1
+    assert every.low == pytest.approx(1 - none.high)
+
+
+def misses(interval_of, p, runs=300, longest=200):
+    """How often an interval that is looked at after every trial ever excludes p."""
+    known = {
+        (s, n): interval_of(s, n) for n in range(5, longest + 1) for s in range(n + 1)
+        if abs(s / n - p) < 0.6
+    }  # fmt: skip
+    sums = (np.random.default_rng(7).random((runs, longest)) < p).cumsum(1)
+    ever = 0
+    for path in sums:
+        looks = (known.get((int(path[n - 1]), n)) for n in range(5, longest + 1))
+        ever += any(look is None or not look.low <= p <= look.high for look in looks)
+    return ever / runs
+
+
+def test_one_may_stop_whenever_one_likes():
+    assert misses(stats.wilson, 0.3) > 0.15  # what a fixed-n interval must not be used for
+    assert optional_stopping_misses(0.3) <= 0.05
+
+
+def optional_stopping_misses(p, runs=2000, longest=400):
+    """The same for the confidence sequence, by its martingale, for many more looks."""
+    sums = (np.random.default_rng(8).random((runs, longest)) < p).cumsum(1)
+    n = np.arange(1, longest + 1)
+    logs = special.betaln(0.5 + sums, 0.5 + n - sums) - special.betaln(0.5, 0.5)
+    logs = logs - sums * np.log(p) - (n - sums) * np.log(1 - p)
+    first = sums[0]
+    for i in (10, 50, 399):  # the martingale's verdict is the interval's
+        interval = stats.confidence_sequence(int(first[i]), i + 1)
+        assert (interval.low <= p <= interval.high) == (logs[0, i] <= np.log(20))
+    return float((logs.max(1) > np.log(20)).mean())
+
+
+def test_stopping_when_it_is_narrow_enough():
+    assert not stats.is_narrow_enough(10, 20, 0.2)
+    n = next(n for n in range(10, 5000, 10) if stats.is_narrow_enough(n // 2, n, 0.2))
+    assert stats.is_narrow_enough(n // 2 + n, 2 * n, 0.2)
+    # the price of looking after every trial, against Wilson's at a fixed n
+    assert 1.5 < n / stats.trials_for_width(0.5, 0.2) < 4
+
+
+def test_trials_for_a_width():
+    assert stats.trials_for_width(0.5, 0.2) == 93  # 1.96^2 / (4 x 0.1^2) - 1.96^2, rounded up
+    widths = [stats.trials_for_width(rate, 0.1) for rate in (0.01, 0.1, 0.5)]
+    assert all(few < many for few, many in itertools.pairwise(widths))
+    for n in (93, 92):
+        interval = stats.wilson(n / 2, n)
+        assert (interval.high - interval.low <= 0.2) == (n == 93)
+    with pytest.raises(ValueError):
+        stats.trials_for_width(0.5, 0)
+
+
+def test_the_mean_of_two_victims_counts_setups_not_outcomes():
+    one = [i < 30 for i in range(100)]
+    same = stats.mean_over_victims([one, one])
+    wilson = stats.wilson(30, 100)
+    assert same.rate == 0.3 and same.n == 100
+    assert same.interval.high - same.interval.low == pytest.approx(
+        wilson.high - wilson.low, rel=0.08
+    )
+    apart = stats.mean_over_victims([one, one[::-1]])
+    assert apart.interval.high - apart.interval.low < same.interval.high - same.interval.low
+    assert stats.mean_over_victims([one, one]) == same  # seeded
+
+
+def test_victims_that_never_fall_still_have_an_interval():
+    none = stats.mean_over_victims([[False] * 20, [False] * 20])
+    assert none.interval == stats.wilson(0, 20)
+    alone = stats.mean_over_victims([[True, False, False, False]])
+    assert alone.interval == stats.wilson(1, 4)
+    for wrong in ([], [[]], [[True], [True, False]]):
+        with pytest.raises(ValueError):
+            stats.mean_over_victims(wrong)
+
+
+def test_the_bootstrap_covers_the_truth():
+    rng, hits = np.random.default_rng(3), 0
+    for _ in range(150):
+        ease = rng.beta(1, 2, 100)  # setups differ in difficulty; the mean is 1/3
+        judged = rng.random((2, 100)) < ease
+        interval = stats.mean_over_victims(judged.tolist()).interval
+        hits += interval.low <= 1 / 3 <= interval.high
+    assert hits >= 135
