@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     DateTime,
     Float,
@@ -145,6 +146,26 @@ class Job(Base):
     checkpoint: Mapped["Checkpoint | None"] = relationship(back_populates="jobs")
     trials: Mapped[list["Trial"]] = relationship(back_populates="job", order_by="Trial.number")
     __table_args__ = (Index("ix_jobs_queue", "state", "priority", "id"),)
+
+
+class JobStage(Base):
+    """How one stage of a job goes, or went: how far, how fast, what it optimised.
+
+    ``victim`` is the position of the one that is trained, 0 in other stages. ``measured`` is the
+    share of the stage that took ``seconds``. ``curves`` holds a few points of each value by its
+    name, (share, value, run), thinned out by the worker.
+    """
+
+    __tablename__ = "job_stages"
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    stage: Mapped[str] = mapped_column(String(16), primary_key=True)  # pretrain | craft | victims
+    victim: Mapped[int] = mapped_column(Integer, primary_key=True)
+    done: Mapped[int] = mapped_column(BigInteger)
+    total: Mapped[int] = mapped_column(BigInteger)
+    unit: Mapped[str] = mapped_column(String(40))
+    seconds: Mapped[float] = mapped_column(Float)
+    measured: Mapped[float] = mapped_column(Float)
+    curves: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class LogLine(Base):

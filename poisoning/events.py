@@ -62,13 +62,16 @@ class Started(Message):
 
 
 class Progress(Message):
-    """``done`` of ``total`` units of one stage; ``values`` are what the stage optimises."""
+    """``done`` of ``total`` units of one stage; ``values`` are what the stage optimises. Training
+    victims, ``loss`` is that of the poisoned ones, ``twin_loss`` their twins'.
+    """
 
     event: Literal["progress"] = "progress"
     stage: Literal["load", "pretrain", "craft", "victims"]
     done: int
     total: int
     unit: str  # "steps", "epochs", ...
+    victim: int | None = None  # position in spec.victims of the one that is trained
     detail: str = ""
     values: dict[str, float] = {}
 

@@ -246,7 +246,7 @@ class Stages:
         def on_step(done: int, total: int, values: dict[str, float]) -> None:
             field = f"victims.{number}.recipe.learning_rate"
             _expect_finite(values, field, f"the loss on {name}")
-            self._say("victims", done, total, unit, f"{name}, {self.detail}", values)
+            self._say("victims", done, total, unit, f"{name}, {self.detail}", values, number)
 
         return on_step
 
@@ -260,7 +260,14 @@ class Stages:
         return on_step
 
     def _say(
-        self, stage: str, done: int, total: int, unit: str, detail: str, values: dict[str, float]
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        unit: str,
+        detail: str,
+        values: dict[str, float],
+        victim: int | None = None,
     ) -> None:
         """``done`` counts over all trials of the job, so that it never goes back."""
         self.emit(
@@ -269,6 +276,7 @@ class Stages:
                 done=self.before * total + self.trials * done,
                 total=len(self.job.indices) * total,
                 unit=unit,
+                victim=victim,
                 detail=detail,
                 values=values,
             )

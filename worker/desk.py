@@ -14,10 +14,11 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from app.services import jobs, results
+from app.services import curves, jobs, results
 from app.services.jobs import Lease, LeaseLost
 from poisoning.events import CheckpointDone, Failed, Log, Progress, Started, TrialDone
 from worker import folder as folders
+from worker.curves import Courses
 from worker.runtime import Runtime, now
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Desk:
     def __init__(self, runtime: Runtime, lease: Lease, folder: Path) -> None:
         self.runtime, self.lease, self.folder = runtime, lease, folder
         self._progress: Progress | None = None
+        self._courses = Courses()
         self._lines: list[tuple[object, Log]] = []
         self._last_beat = self._next_beat = time.monotonic()
 
@@ -42,10 +44,14 @@ class Desk:
     def beat(self) -> bool:
         """Say that the job is alive, and how far it is; True when somebody wants it cancelled."""
         lease_s, heartbeat_s = self.runtime.settings.lease_s, self.runtime.settings.heartbeat_s
-        began = time.monotonic()
-        wanted = self._write(
-            lambda session: jobs.heartbeat(session, self.lease, self._progress, now(), lease_s)
-        )
+        began, courses = time.monotonic(), self._courses.take()
+
+        def write(session: Session) -> bool:
+            wanted = jobs.heartbeat(session, self.lease, self._progress, now(), lease_s)
+            curves.keep(session, self.lease.job_id, courses)
+            return wanted
+
+        wanted = self._write(write)
         self._last_beat, self._next_beat = began, time.monotonic() + heartbeat_s
         self._progress = None
         self._flush()
@@ -57,6 +63,7 @@ class Desk:
 
     def progress(self, event: Progress) -> None:
         self._progress = event  # written with the next heartbeat; only the last one matters
+        self._courses.add(event, time.monotonic())
 
     def note(self, event: Log) -> None:
         self._lines.append((now(), event))
@@ -99,9 +106,16 @@ class Desk:
         return self._write(lambda session: jobs.release(session, self.lease, now()))
 
     def _flush(self) -> None:
-        if lines := self._lines:
-            self._lines = []
-            self._write(lambda session: jobs.log(session, self.lease, lines))  # type: ignore[arg-type]
+        lines, courses = self._lines, self._courses.take()
+        if not lines and not courses:
+            return
+        self._lines = []
+
+        def write(session: Session) -> None:
+            jobs.log(session, self.lease, lines)  # type: ignore[arg-type]
+            curves.keep(session, self.lease.job_id, courses)
+
+        self._write(write)
 
     def _write(self, write: Callable[[Session], T]) -> T:
         while True:

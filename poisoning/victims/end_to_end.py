@@ -15,7 +15,15 @@ from poisoning.models import Network
 from poisoning.params import EndToEndVictim
 from poisoning.victims import Bench, Verdict, VictimBatch
 from poisoning.victims.judging import verdict
-from poisoning.victims.training import Draws, OnStep, Training, TrainingSet, answers, explained
+from poisoning.victims.training import (
+    Draws,
+    OnStep,
+    Training,
+    TrainingSet,
+    answers,
+    explained,
+    named_for,
+)
 
 
 def train_and_judge(
@@ -43,7 +51,8 @@ def _trial(
         training = Training(net, victim.recipe, TrainingSet.of(bench, batch, t, poisons), bench)
 
         def report(done: int, total: int, values: dict[str, float], before: int = number) -> None:
-            on_step((t * len(runs) + before) * total + done, len(batch) * len(runs) * total, values)
+            place, whole = (t * len(runs) + before) * total + done, len(batch) * len(runs) * total
+            on_step(place, whole, named_for(runs[before][0], values))
 
         state = state_path(bench, "end_to_end", batch, t, name)
         net = training.run(Draws(batch, t), target, base_label, state, report)

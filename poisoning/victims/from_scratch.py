@@ -22,7 +22,15 @@ from poisoning.spec import digest, seed_for
 from poisoning.victims import Bench, Verdict, VictimBatch
 from poisoning.victims.end_to_end import state_path
 from poisoning.victims.judging import Answers, verdict
-from poisoning.victims.training import Draws, OnStep, Training, TrainingSet, answers, explained
+from poisoning.victims.training import (
+    Draws,
+    OnStep,
+    Training,
+    TrainingSet,
+    answers,
+    explained,
+    named_for,
+)
 
 TWINS = "twins"  # their kind in the cache
 
@@ -72,7 +80,8 @@ class _Trial:
 
         def report(done: int, total: int, values: dict[str, float]) -> None:
             runs = 2 * len(self.batch)
-            self.on_step((2 * self.t + half) * total + done, runs * total, values)
+            place = (2 * self.t + half) * total + done
+            self.on_step(place, runs * total, named_for(name, values))
 
         training = Training(self._build(seed), self.victim.recipe, data, self.bench)
         state = state_path(self.bench, "from_scratch", self.batch, self.t, name)

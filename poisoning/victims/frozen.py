@@ -52,7 +52,8 @@ def train_and_judge(
             losses.append(loss)
         target.ask(heads)
         if on_epoch is not None:
-            on_epoch(epoch + 1, recipe.epochs, {"loss": float(torch.stack(losses).mean())})
+            poisoned, twins = torch.stack(losses).mean(0).view(2, -1).mean(1).tolist()
+            on_epoch(epoch + 1, recipe.epochs, {"loss": poisoned, "twin_loss": twins})
     return target.verdicts(heads)
 
 
@@ -83,11 +84,11 @@ def draw_heads(batch: VictimBatch, dim: int, classes: int, device: torch.device)
 
 def gradient(heads: Heads, x: Tensor, y: Tensor) -> tuple[Heads, Tensor]:
     """Of the mean cross-entropy of each head on its minibatch: by its parameters, as Heads; and
-    the loss itself, averaged over heads. ``x`` [2T, B, D], ``y`` one-hot [2T, B, C].
+    the loss itself, [2T]. ``x`` [2T, B, D], ``y`` one-hot [2T, B, C].
     """
     log_p = heads.logits(x).log_softmax(2)
     error = (log_p.exp() - y) / x.shape[1]
-    loss = -(y * log_p).sum(2).mean()
+    loss = -(y * log_p).sum(2).mean(1)
     return Heads(error.mT @ x, error.sum(1, keepdim=True)), loss
 
 

@@ -164,6 +164,11 @@ class Training:
         return epochs
 
 
+def named_for(run: str, values: dict[str, float]) -> dict[str, float]:
+    """What the "poisoned" run says as it is, what the "twin" says under names of its own."""
+    return {f"twin_{k}" if run == "twin" else k: value for k, value in values.items()}
+
+
 def _optimizer(net: Network, recipe: Recipe) -> torch.optim.Optimizer:
     fused = next(net.parameters()).device.type in ("cpu", "cuda")
     if recipe.optimizer == "adam":
