@@ -123,9 +123,30 @@ class Stage(BaseModel):
     done: int
     total: int
     unit: str
-    state: str  # waiting | running | done
+    share: float = 0  # that is done, 0 to 1; counts what has been begun
+    state: str  # waiting | running | done | stopped
     detail: str = ""
     eta_s: float | None = None
+
+
+class CurveView(BaseModel):
+    """One value that a stage of a job optimised, thinned out to at most 200 points."""
+
+    job_id: int
+    stage: str  # pretrain | craft | victims
+    victim: int | None  # the one that is trained
+    name: str  # loss, twin_loss, accuracy, ...
+    total: int
+    unit: str  # of total
+    points: list[tuple[float, float, int]]  # share of the stage, value, run
+
+
+class RateSoFar(BaseModel):
+    """A victim's rate, and its twin's, over the trials in the order they were finished."""
+
+    victim: int
+    success: list[Rate]
+    twin: list[Rate]
 
 
 class LogEntry(BaseModel):

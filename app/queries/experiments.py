@@ -20,9 +20,9 @@ from app.models import (
     OutcomeSum,
     TrialSum,
 )
-from app.queries import answers, extras, tallies, titles
+from app.queries import answers, curves, extras, tallies, titles
 from app.queries.jobs import view as job_view
-from app.queries.stages import stages_of
+from app.queries.stages import Work, stages_of
 from app.queries.tallies import Key, Tally
 from app.schemas import ExperimentDetail, ExperimentSummary, LogEntry, Page, VictimSummary
 
@@ -217,7 +217,7 @@ def get(session: Session, experiment_id: int, now: datetime) -> ExperimentDetail
     checkpoints = checkpoints_of(session, row.id)
     jobs = list(session.scalars(select(Job).where(Job.experiment_id == row.id).order_by(Job.id)))
     pretraining = _pretraining(session, [c.id for c in checkpoints])
-    stages = stages_of(its, jobs, checkpoints, pretraining, now)
+    stages = stages_of(its, checkpoints, _work(session, row.id, jobs, pretraining))
     waits_for = [c.name for c in checkpoints if c.state != "ready"]
     ended = row.finished_at or now
     return ExperimentDetail(
@@ -232,6 +232,18 @@ def get(session: Session, experiment_id: int, now: datetime) -> ExperimentDetail
         jobs=[job_view(job) for job in (*pretraining, *jobs)],
         seconds=(ended - row.started_at).total_seconds() if row.started_at else None,
         extras=extras.by_victim(session, row.id),
+    )
+
+
+def _work(
+    session: Session, experiment_id: int, jobs: Sequence[Job], pretraining: Sequence[Job]
+) -> Work:
+    open_ids = [job.id for job in (*jobs, *pretraining) if job.state == "running"]
+    return Work(
+        batches=jobs,
+        pretraining=pretraining,
+        running=curves.running(session, open_ids),
+        pace=curves.pace(session, experiment_id, [job.id for job in pretraining]),
     )
 
 
