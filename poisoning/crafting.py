@@ -1,9 +1,13 @@
 """Crafting a batch of trials, resumably: from setups to poison sets on disk."""
 
+import contextlib
+import hashlib
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +23,7 @@ from poisoning.poison_set import PoisonSet, PoisonSetError
 from poisoning.spec import digest, seed_for
 
 STATE = "craft.state"
+SHARED = "crafted"  # their kind in the cache
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class Crafted:
 def craft(
     inputs: Inputs, indices: Sequence[int], setups: Sequence[Setup], on_step: OnStep
 ) -> list[Crafted]:
-    """The poison sets of these trials. Those an earlier attempt at the job finished are read."""
+    """The poison sets of these trials. Those an earlier attempt at the job finished, or another
+    experiment of this machine, are read.
+    """
     hashes = [craft_hash(inputs, i, setup) for i, setup in zip(indices, setups, strict=True)]
     trials = list(zip(indices, setups, hashes, strict=True))
     found = {h: crafted for i, s, h in trials if (crafted := _stored(inputs, i, s, h))}
@@ -81,6 +88,7 @@ def _craft(inputs: Inputs, trials: list[tuple[int, Setup, str]], on_step: OnStep
         path = poison_set.save(made, inputs.work_dir)
         crafted = Crafted(index, setup, made_by, made, path.name, seconds, loss)
         _note(inputs, crafted)
+        _share(inputs, crafted)
         found.append(crafted)
     report.forget()
     return found
@@ -162,13 +170,20 @@ def _note(inputs: Inputs, crafted: Crafted) -> None:
     note = inputs.work_dir / "crafted" / f"{crafted.craft_hash}.json"
     note.parent.mkdir(exist_ok=True)
     partial = note.with_suffix(".part")
-    about = {"file": crafted.path, "seconds": crafted.seconds, "final_loss": crafted.final_loss}
-    partial.write_text(json.dumps(about), encoding="utf-8")
+    partial.write_text(_about(crafted), encoding="utf-8")
     partial.replace(note)
+
+
+def _about(crafted: Crafted) -> str:
+    return json.dumps(
+        {"file": crafted.path, "seconds": crafted.seconds, "final_loss": crafted.final_loss}
+    )
 
 
 def _stored(inputs: Inputs, index: int, setup: Setup, made_by: str) -> Crafted | None:
     note = inputs.work_dir / "crafted" / f"{made_by}.json"
+    if not note.is_file():
+        _fetch(inputs, made_by, note)
     try:
         about = json.loads(note.read_text(encoding="utf-8"))
         made = poison_set.load(inputs.work_dir / about["file"])
@@ -178,3 +193,26 @@ def _stored(inputs: Inputs, index: int, setup: Setup, made_by: str) -> Crafted |
     except (OSError, ValueError, KeyError, PoisonSetError):
         return None  # half written or not there: crafted anew
     return Crafted(index, setup, made_by, made, about["file"], seconds, loss)
+
+
+# --- what other experiments of this machine left ----------------------------------------------
+
+
+def _share(inputs: Inputs, crafted: Crafted) -> None:
+    stored, key = inputs.work_dir / crafted.path, crafted.craft_hash
+    inputs.cache.put(SHARED, f"{key}.safetensors", lambda path: shutil.copyfile(stored, path))
+    inputs.cache.put(SHARED, f"{key}.json", lambda path: path.write_text(_about(crafted)))
+
+
+def _fetch(inputs: Inputs, made_by: str, note: Path) -> None:
+    """Bring what the cache has of a craft into the work folder, where it is checked when read."""
+    about = inputs.cache.find(SHARED, f"{made_by}.json")
+    poisons = inputs.cache.find(SHARED, f"{made_by}.safetensors")
+    if about is None or poisons is None:
+        return
+    with contextlib.suppress(OSError):  # evicted in between
+        data = poisons.read_bytes()
+        name = f"{hashlib.sha256(data).hexdigest()}.safetensors"
+        (inputs.work_dir / name).write_bytes(data)
+        note.parent.mkdir(exist_ok=True)
+        shutil.copyfile(about, note)

@@ -148,3 +148,29 @@ def test_shared_twins_are_trained_once_for_all_jobs_of_a_machine(tmp_path):
     (second,) = run(tmp_path, spec, (1,), cache_dir=str(cache)).trials()
     assert list(cache.glob("twins/*")) == kept
     assert first.outcomes[0].twin.clean_accuracy == second.outcomes[0].twin.clean_accuracy
+
+
+def test_poisons_are_crafted_once_for_all_experiments_of_a_machine(tmp_path, monkeypatch):
+    spec, cache = jobs.spec(trials=2), str(tmp_path / "cache")
+    first = run(tmp_path, spec, cache_dir=cache).trials()
+    (tmp_path / "other").mkdir()
+    monkeypatch.setattr(crafting, "_craft", None)  # nothing may be crafted any more
+    other = jobs.spec(trials=2, victims=jobs.spec().victims[:1])
+    second = run(tmp_path / "other", other, cache_dir=cache).trials()
+    for ours, theirs in zip(second, first, strict=True):
+        assert ours.model_dump(exclude={"outcomes"}) == theirs.model_dump(exclude={"outcomes"})
+        assert ours.outcomes[0].poisoned == theirs.outcomes[0].poisoned
+        assert (tmp_path / "other" / "work" / ours.poison_set).is_file()
+
+
+def test_a_damaged_shared_poison_set_is_crafted_anew(tmp_path):
+    spec, cache = jobs.spec(trials=1), tmp_path / "cache"
+    (first,) = run(tmp_path, spec, cache_dir=str(cache)).trials()
+    for path in cache.glob("crafted/*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-7])
+    (tmp_path / "other").mkdir()
+    (second,) = run(tmp_path / "other", spec, cache_dir=str(cache)).trials()
+    assert second.poison_set == first.poison_set
+    (tmp_path / "alone").mkdir()
+    (third,) = run(tmp_path / "alone", spec, cache_dir=str(cache)).trials()
+    assert third.craft_seconds == second.craft_seconds, "the damaged one was replaced"
