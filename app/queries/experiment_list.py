@@ -42,14 +42,6 @@ class Order(BaseModel):
 
 
 @dataclass(frozen=True)
-class Counted:
-    """How much matches: rows of the list, and the experiments in them."""
-
-    rows: int
-    experiments: int
-
-
-@dataclass(frozen=True)
 class Member:
     """An experiment of a row, without its spec."""
 
@@ -72,13 +64,20 @@ SORTS: dict[str, tuple[ColumnElement[Any], type]] = {
 }
 
 
+class Listing(Page[ExperimentSeries]):
+    """A page; the first one also says how much there is on all together."""
+
+    rows: int | None = None
+    experiments: int | None = None
+
+
 def page(
     session: Session,
     filters: Filters,
     order: Order | None = None,
     cursor: str | None = None,
     limit: int = paging.DEFAULT_LIMIT,
-) -> Page[ExperimentSeries]:
+) -> Listing:
     """A cursor of another list, of other filters or of another order is Invalid."""
     chosen = order or Order()
     marks = filters.model_dump(mode="json") | chosen.model_dump()
@@ -88,24 +87,27 @@ def page(
     value, newest = rows.c.value, rows.c.newest
     is_first = value.desc() if chosen.descending else value.asc()
     statement = select(rows).order_by(is_first, newest.desc()).limit(limit + 1)
-    if before is not None:
+    if before is None:
+        totals = (func.count().over(), func.sum(rows.c.members).over())
+        statement = statement.add_columns(totals[0].label("all"), totals[1].label("whole"))
+    else:
         at, number = before
         is_after = value < at if chosen.descending else value > at
         statement = statement.where(or_(is_after, and_(value == at, newest < number)))
     found = session.execute(statement).all()
-    return paging.cut(
+    part = paging.cut(
         found,
         limit,
         lambda row: paging.encode(LIST, marks, row.value, row.newest),
         lambda shown: _series(session, filters, chosen, shown),
     )
-
-
-def count(session: Session, filters: Filters, order: Order | None = None) -> Counted:
-    """How much there is on all pages together."""
-    rows = _rows(filters, order or Order()).subquery()
-    found = session.execute(select(func.count(), func.sum(rows.c.members)).select_from(rows)).one()
-    return Counted(found[0], int(found[1] or 0))
+    total = found[0] if found and before is None else None
+    return Listing(
+        items=part.items,
+        next=part.next,
+        rows=total.all if total else None,
+        experiments=int(total.whole) if total else None,
+    )
 
 
 def _rows(filters: Filters, order: Order) -> Select[Any]:

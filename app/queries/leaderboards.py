@@ -83,14 +83,19 @@ class Source:
 
 
 def page(
-    session: Session, dataset: str | None = None, profile: str | None = None
+    session: Session,
+    dataset: str | None = None,
+    profile: str | None = None,
+    attack: str | None = None,
 ) -> list[Leaderboard]:
-    """All boards, the fullest first."""
+    """All boards, the fullest first; with ``attack``, its rows alone."""
     narrowed: list[ColumnElement[bool]] = []
     if dataset is not None:
         narrowed.append(Experiment.dataset == dataset)
     if profile is not None:
         narrowed.append(Experiment.profile == profile)
+    if attack is not None:
+        narrowed.append(Experiment.attack == attack)
     if narrowed:
         its = select(Experiment.id).where(*narrowed)
         narrowed = [OutcomeSum.experiment_id.in_(its)]

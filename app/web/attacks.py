@@ -68,7 +68,7 @@ def show(request: Request, session: Reading, name: str) -> Response:
         raise NotFound(str(unknown)) from None
     measured = [
         (board, column, row, cell)
-        for board in leaderboards.page(session)
+        for board in leaderboards.page(session, attack=name)
         for row in board.rows
         if row.attack == name
         for column, cell in zip(board.columns, row.cells, strict=True)

@@ -1,6 +1,6 @@
 """A leaderboard as tables: one attack a row, and a heat map of attacks and victims."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +22,7 @@ class Line:
     row: LeaderboardRow
     column: LeaderboardColumn
     cell: LeaderboardCell
+    rank: int | None = None  # among the ranked attacks of its budget
 
     @property
     def href(self) -> str:
@@ -73,6 +74,10 @@ def _attack(line: Line) -> Cell:
     mark = (line.row.marker, line.row.color)
     href = f"/attacks/{line.row.attack}"
     return Cell(line.row.title, row_words(line.board, line.row), href, mark)
+
+
+def _rank(line: Line) -> Cell:
+    return Cell(words.DASH if line.rank is None else str(line.rank))
 
 
 def _victim(line: Line) -> Cell:
@@ -143,6 +148,7 @@ PARTS = [
          lambda line: line.row.title),
     Part(Column("victim", "Victim", is_number=False, sort="victim"), _victim,
          lambda line: line.column.subtitle),
+    Part(Column("rank", "Rank", sort="rank"), _rank, lambda line: line.rank or 1000),
     Part(Column("success", "Success, % ± SE", "Trials", sort="success"), _success,
          lambda line: line.cell.success.rate),
     Part(sheets.AXIS, _axis),
@@ -159,7 +165,7 @@ PARTS = [
     Part(Column("cost", "Crafting, per trial", sort="cost"), _cost,
          lambda line: line.row.craft_seconds or 0),
 ]  # fmt: skip
-DEFAULT = ("success", "axis", "excess", "clean", "change", "ssim", "cost")
+DEFAULT = ("rank", "success", "axis", "excess", "clean", "change", "ssim", "cost")
 SORTERS = {part.column.sort: part.by for part in PARTS if part.by}
 
 
@@ -175,9 +181,9 @@ def table(
     return Table("leaderboard", board.title, [part.column for part in parts], rows)
 
 
-def lines_of(board: Leaderboard) -> list[Line]:
+def lines_of(board: Leaderboard, ranks: Mapping[tuple[str, str], int]) -> list[Line]:
     return [
-        Line(board, row, column, cell)
+        Line(board, row, column, cell, ranks.get((row.key, column.key)))
         for at, column in enumerate(board.columns)
         for row in _by_rate(board.rows, at)
         if (cell := row.cells[at]) is not None

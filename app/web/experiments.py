@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.queries import experiment_list, experiments, trials
-from app.queries.experiment_list import Counted
-from app.schemas import ExperimentSeries, Page
+from app.queries.experiment_list import Listing
 from app.services import views
 from app.web import listing, scripts, words
 from app.web.doors import Clock, Reading
@@ -24,12 +23,11 @@ TRIALS_SHOWN = 200
 def index(request: Request, session: Reading, asked: Annotated[Asked, Query()]) -> Response:
     filters, order = asked.filters(), asked.order()
     found = experiment_list.page(session, filters, order, asked.cursor or None)
-    counted = experiment_list.count(session, filters, order)
     return page(
         request,
         "experiments/index.html",
         page=found,
-        answer=_answer(found, counted, asked),
+        answer=_answer(found, asked),
         asked=asked,
         columns=[column for column in listing.COLUMNS if column.key in asked.columns],
         all_columns=listing.COLUMNS,
@@ -41,19 +39,20 @@ def index(request: Request, session: Reading, asked: Annotated[Asked, Query()]) 
     )
 
 
-def _answer(found: Page[ExperimentSeries], counted: Counted, asked: Asked) -> str:
+def _answer(found: Listing, asked: Asked) -> str:
     if not found.items:
         return "None matches." if asked.is_narrowed else "Nothing was launched yet."
-    many = words.plural(counted.experiments, "experiment")
-    if asked.grouped and counted.rows < counted.experiments:
-        many = f"{many} in {words.plural(counted.rows, 'row')}, pooled over seeds"
     states = {state: 0 for state in listing.STATES}
     for item in found.items:
         for state, count in item.states.items():
             states[state] += count
     parts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
-    is_part = found.next is not None or bool(asked.cursor)
-    return f"{many}; on this page {parts}." if is_part else f"{many}: {parts}."
+    if found.rows is None or found.experiments is None:
+        return f"Further ones: {parts}."
+    many = words.plural(found.experiments, "experiment")
+    if found.rows < found.experiments:
+        many = f"{many} in {words.plural(found.rows, 'row')}, pooled over seeds"
+    return f"{many}; on this page {parts}." if found.next else f"{many}: {parts}."
 
 
 @router.get("/experiments/{experiment_id}")

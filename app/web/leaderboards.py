@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import NotFound
-from app.queries import leaderboards, workers
+from app.queries import leaderboards, ranks, workers
 from app.schemas import LeaderboardTitle
 from app.services import exports, views
 from app.services.exports import Origin
@@ -19,10 +19,10 @@ from app.web.render import page
 router = APIRouter()
 TABS = {"frozen": "Transfer", "end_to_end": "End to end", "from_scratch": "From scratch"}
 Sort = Literal[
-    "", "attack", "victim", "success", "excess", "clean", "change", "ssim", "cost"
+    "", "attack", "victim", "rank", "success", "excess", "clean", "change", "ssim", "cost"
 ]  # fmt: skip
 ColumnKey = Literal[
-    "success", "axis", "interval", "excess", "twin", "clean", "change", "ssim", "l2", "cost"
+    "rank", "success", "axis", "interval", "excess", "twin", "clean", "change", "ssim", "l2", "cost"
 ]
 
 
@@ -47,7 +47,11 @@ class Asked(BaseModel):
 
     @property
     def is_descending(self) -> bool:
-        return self.dir == "down" if self.dir else self.sort not in ("attack", "victim", "cost")
+        return (
+            self.dir == "down"
+            if self.dir
+            else self.sort not in ("attack", "victim", "rank", "cost")
+        )
 
     @property
     def is_narrowed(self) -> bool:
@@ -80,7 +84,8 @@ def show(
     asked = asked.model_copy(update={"board": title.key, "access": access})
     whole = leaderboards.get(session, title.key)
     board = boards.narrowed(whole, access)
-    lines = [line for line in boards.lines_of(board) if _is_wanted(line, asked)]
+    standing = ranks.of_board(session, board)
+    lines = [line for line in boards.lines_of(board, standing) if _is_wanted(line, asked)]
     tables = {
         "leaderboard": boards.table(board, asked.columns, asked.sort, asked.is_descending, lines),
         "heat": boards.heat_map(whole),

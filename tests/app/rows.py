@@ -126,7 +126,11 @@ def fill(
     trial.finished_at = AT + timedelta(seconds=3 * trial.number)
     for victim, access in enumerate(("black_box" if is_control else "white_box", "black_box")):
         twin = chance.random() < 0.05
-        success = twin if is_control else chance.random() < HITS[experiment.attack][victim]
+        success = (
+            twin
+            if is_control
+            else chance.random() < HITS.get(experiment.attack, (0.5, 0.1))[victim]
+        )
         session.add(_outcome(experiment, trial, victim, access, success, twin))
     session.flush()
     sums.add(session, trial.id)

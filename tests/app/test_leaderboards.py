@@ -9,8 +9,8 @@ from sqlalchemy import event, select
 from app import db, places
 from app.db import Database
 from app.errors import NotFound
-from app.models import Experiment, OutcomeSum, TrialSum
-from app.queries import experiments, leaderboards
+from app.models import Experiment, OutcomeSum, Trial, TrialSum
+from app.queries import experiments, leaderboards, ranks
 from app.schemas import Leaderboard
 from app.services import sums
 from app.settings import Settings
@@ -114,6 +114,29 @@ def test_where_nothing_works_the_answer_says_so(database: Database, settings: Se
     run(database, settings, 0, trials=20)
     [board] = boards(database)
     assert board.answer.startswith("Against white-box victims no attack here can be told")
+
+
+def test_ranks_are_shared_by_what_a_paired_test_cannot_tell_apart(
+    database: Database, settings: Settings
+) -> None:
+    """20 setups: 18, 17 and 2 fall. The third is worse than both; the control is not ranked."""
+    ids = []
+    for successes, knobs in ((18, 5), (17, 6), (2, 7)):
+        attack = {"name": "bullseye_polytope", "eps_255": 32, "steps": knobs}
+        ids.append(run(database, settings, successes, trials=20, attack=attack))
+    run(database, settings, 20, trials=20, attack={"name": "bullseye_polytope", "eps_255": 8})
+    run(database, settings, 20, trials=20, **CONTROL)
+    with database.write() as session:
+        for trial in session.scalars(select(Trial)):
+            trial.target_index = trial.number  # setups that differ, the same for all
+    [board] = boards(database)
+    with database.read() as session:
+        found = ranks.of_board(session, board)
+    rows = {row.knobs.get("steps"): row.key for row in board.rows if row.budget == "eps 32/255"}
+    for column in board.columns:
+        its = [found[rows[steps], column.key] for steps in (5, 6, 7)]
+        assert its == [1, 1, 3]
+    assert len(found) == 6
 
 
 @pytest.fixture

@@ -7,13 +7,18 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from app import logs
+from app.services import sums
+from poisoning import params
 from tests.app import rows
+from tests.app.test_compare import equals_screen, in_csv, on_screen
 
 PAGES = [
     "/",
     "/leaderboard",
     "/experiments",
     "/experiments?state=done&attack=bullseye_polytope&profile=smoke",
+    "/experiments?group=no&sort=success&dir=up&cols=interval&cols=notes",
+    "/compare",
     "/experiments/new",
     "/experiments/new?attack.name=feature_collision&do=estimate",
     "/checkpoints",
@@ -33,6 +38,9 @@ WITH_DATA = [
     "/experiments/1/trials/0",
     "/experiments/2/trials/19",
     "/experiments/new?clone=2",
+    "/leaderboard?access=white_box&sort=cost&cols=success&cols=interval&works=yes",
+    "/compare?ids=1",
+    "/compare?ids=1,2,3",
     f"/checkpoints/{rows.WHITE}",
 ]
 
@@ -101,6 +109,57 @@ def test_the_leaderboard_shows_rates_with_error_bars_n_and_links_to_trials(
     assert 'href="/experiments/2#trials"' in text
     assert "eps 32/255" in text and "5 poisons among 500 training images" in text
     assert full.get("/leaderboard?board=nonsense").status_code == 404
+
+
+def test_a_leaderboard_is_exported_as_it_is_shown(full: TestClient) -> None:
+    for address in ("/leaderboard?", "/leaderboard?access=black_box&sort=excess&cols=excess&"):
+        shown = full.get(address).text
+        for key in ("leaderboard", "heat"):
+            file = full.get(f"{address}table={key}&format=csv")
+            equals_screen(on_screen(shown, key), in_csv(file.text))
+            assert "commit" in file.text and "/leaderboard?board=" in file.text
+
+
+def test_a_leaderboard_is_sorted_filtered_and_split_by_access(full: TestClient) -> None:
+    def attacks(query: str) -> list[str]:
+        rows = on_screen(full.get(f"/leaderboard?{query}").text, "leaderboard")[1:]
+        return [row[0][0] for row in rows]
+
+    white = ["Bullseye Polytope", "No perturbation (control)"]
+    assert attacks("access=white_box") == white
+    assert attacks("access=white_box&sort=success&dir=up") == white[::-1]
+    assert attacks("text=bullseye") == white[:1] and attacks("works=yes") == white[:1]
+    assert "No attack matches" in full.get("/leaderboard?text=nonsense").text
+    text = full.get("/leaderboard?access=black_box").text
+    assert "black-box" in text and "white-box" not in text
+
+
+@pytest.mark.parametrize("query", ["sort=nonsense", "cols=x", "access=purple", "format=exe", "x=1"])
+def test_a_wrong_leaderboard_address_is_a_page_that_says_so(full: TestClient, query: str) -> None:
+    answer = full.get(f"/leaderboard?{query}")
+    assert answer.status_code == 422 and "<html" in answer.text
+
+
+def test_attacks_without_a_bound_never_lead(app: FastAPI, full: TestClient) -> None:
+    with app.state.database.write() as session:
+        attack = params.FeatureCollisionL2()
+        unbounded = rows.launched(session, app.state.settings, attack, done=20)
+        for trial in unbounded.trials:
+            for outcome in trial.outcomes:
+                outcome.success, outcome.twin_success = True, False
+        session.flush()
+        sums.recount(session)
+    text = full.get("/leaderboard").text
+    shown = on_screen(text, "leaderboard")[1:]
+    assert [row[0][0] for row in shown] == [
+        "Bullseye Polytope", "Feature Collision (l2 penalty)", "No perturbation (control)",
+    ]  # fmt: skip
+    assert (
+        shown[1][0][1] == "unbounded, not ranked"
+        and shown[1][1][0] == "–"
+        and shown[1][2][0][:5] == "100.0"
+    )
+    assert '<p class="answer">Bullseye Polytope fools' in text
 
 
 def test_an_empty_leaderboard_says_what_to_do(empty: TestClient) -> None:

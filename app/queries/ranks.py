@@ -1,0 +1,82 @@
+"""Shared ranks on a leaderboard: attacks of one budget, in pairs on the setups they share."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from sqlalchemy import Text, and_, cast, select
+from sqlalchemy.orm import Session
+
+from app.models import Outcome, OutcomeSum, Trial
+from app.schemas import Leaderboard
+from poisoning import stats
+
+Place = tuple[str, str]  # keys of a row and of a column of the board
+Fallen = dict[Hashable, bool]  # setup -> whether the victim fell
+KEPT = 64
+_known: dict[tuple[Any, ...], dict[Place, int]] = {}
+
+
+def of_board(session: Session, board: Leaderboard) -> dict[Place, int]:
+    """The rank of every ranked attack in every column, among those of its budget.
+
+    Attacks that cannot be told apart share a rank; one that has nobody beside it has none. Kept in
+    memory until the board counts more trials.
+    """
+    counted = sum(cell.success.n for row in board.rows for cell in row.cells if cell)
+    columns = tuple(column.key for column in board.columns)
+    mark = (str(session.get_bind().engine.url), board.key, columns, counted)
+    if mark not in _known:
+        while len(_known) >= KEPT:
+            _known.pop(next(iter(_known)), None)
+        _known[mark] = _ranked(_fallen(session, board), board)
+    return _known[mark]
+
+
+def _ranked(fallen: dict[Place, Fallen], board: Leaderboard) -> dict[Place, int]:
+    ranks: dict[Place, int] = {}
+    for column in board.columns:
+        peers: dict[str, dict[str, Fallen]] = defaultdict(dict)
+        for row in board.rows:
+            if row.is_ranked and (row.key, column.key) in fallen:
+                peers[row.budget][row.key] = fallen[row.key, column.key]
+        for group in peers.values():
+            if len(group) > 1:
+                compared: Mapping[str, Mapping[Hashable, bool]] = group
+                found = stats.ranks(compared)
+                ranks |= {(row, column.key): rank for row, rank in found.items()}
+    return ranks
+
+
+def _fallen(session: Session, board: Leaderboard) -> dict[Place, Fallen]:
+    """Which setups fell to which row in which column; a setup carried through twice, once."""
+    its = and_(
+        Outcome.experiment_id == OutcomeSum.experiment_id,
+        Outcome.victim == OutcomeSum.victim,
+        Outcome.access == OutcomeSum.access,
+    )
+    statement = (
+        select(
+            OutcomeSum.row_key,
+            OutcomeSum.access,
+            OutcomeSum.column_key,
+            Outcome.success,
+            Trial.target_class,
+            Trial.target_index,
+            Trial.base_class,
+            cast(Trial.base_indices, Text),
+        )
+        .join(Outcome, its)
+        .join(Trial, Trial.id == Outcome.trial_id)
+        .where(
+            OutcomeSum.board_key == board.key,
+            OutcomeSum.is_repeat.is_(False),
+            OutcomeSum.row_key.in_([row.key for row in board.rows if row.is_ranked]),
+            OutcomeSum.access.in_({column.access for column in board.columns}),
+        )
+        .order_by(Outcome.id)
+    )
+    found: dict[Place, Fallen] = defaultdict(dict)
+    for row, access, column, success, *setup in session.execute(statement):
+        found[row, f"{access}-{column}"].setdefault(tuple(setup), success)
+    return found
