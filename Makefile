@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 CACHE ?= $(HOME)/.cache/dosimeter
 
-.PHONY: help run test demo lint check bench lock clean
+.PHONY: help run test demo lint check bench bench-full lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -40,6 +40,12 @@ lint: $(DEV) ## style, types, import contracts
 	$(BIN)/lint-imports
 
 check: lint test ## what CI runs
+
+bench: $(STAMP) ## how fast, as ratios to the plain way (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+bench-full: $(STAMP) ## the same at full length (hours)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --size full
 
 lock: | $(VENV)/bin/uv ## resolve the locks anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
