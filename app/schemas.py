@@ -279,6 +279,7 @@ class LeaderboardTitle(BaseModel):
     profile: str
     precision: str
     protocol: str
+    setups: str  # drawn, or the name of a benchmark's list
     counts: str  # poisons / training images
     accesses: list[str]  # those that an attack had
     outcomes: int  # how many it counts

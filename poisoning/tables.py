@@ -125,15 +125,20 @@ def to_text(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     rows = [table.header, ("---",) * len(table.header), *table.lines]
-    lines = ["| " + " | ".join(word.replace("|", "\\|") for word in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(_plain(word) for word in row) + " |" for row in rows]
     notes = [part for note in table.notes for part in ("", note)]
     return "\n".join([f"### {table.title}", "", *lines, *notes]) + "\n"
+
+
+def _plain(word: str) -> str:
+    """What Markdown takes neither for the end of a cell nor for HTML."""
+    return word.replace("|", "\\|").replace("<", "&lt;")
 
 
 _TEX = {
     "\\": r"\textbackslash{}", "%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "$": r"\$",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-    "+": "{+}", "[": "{[}", "]": "{]}",
+    "+": "{+}", "[": "{[}", "]": "{]}", "−": "$-$", "–": "--", "<": "$<$", ">": "$>$",
 }  # fmt: skip
 
 

@@ -138,6 +138,7 @@ def _title(key: str, rows: Sequence[Any], specs: dict[int, Spec]) -> Leaderboard
         profile=spec["profile"],
         precision=spec["precision"],
         protocol=_in_words(spec, spec["victims"][victim]),
+        setups=spec["data"]["setups"],
         counts=f"{spec['data']['poisons']:,} / {spec['data']['train_size']:,}",
         accesses=[access for access in ACCESS_ORDER if access in met] or [rows[0][1]],
         outcomes=sum(row[3] for row in rows),

@@ -1,24 +1,19 @@
-"""A table as it stands on the screen, as CSV, JSON, Markdown or LaTeX, with where it is from.
+"""A table as it stands on the screen, and as a file that says where it is from.
 
 A page draws its tables from the same objects, so that what is exported equals what is shown. A
 cell may have a second line; in a file that is a column of its own.
 """
 
-import csv
-import io
-import json
-import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from app.errors import Invalid
 from app.schemas import Rate
-from poisoning import __version__
+from poisoning import __version__, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -106,13 +101,27 @@ class File:
 
 
 def export(table: Table, form: str, origin: Origin) -> File:
-    """Invalid where the format is none."""
+    """CSV, JSON, Markdown or LaTeX (booktabs); Invalid where the format is none of these."""
     if form not in FORMATS:
         raise Invalid.field(
             "format", f"there is no format {form!r}", f"one of: {', '.join(FORMATS)}"
         )
-    media_type, suffix, write = FORMATS[form]
-    return File(f"dosimeter-{table.key}.{suffix}", media_type, write(table, origin))
+    media_type, suffix, comment = FORMATS[form]
+    lines = tuple(tuple(line) for line in table.lines())
+    # JSON has no comments: there the origin is one of its fields
+    notes = () if comment else tuple(origin.lines())
+    text = tables.FORMS[suffix](tables.Table(table.title, tuple(table.heads()), lines, notes=notes))
+    head = [comment.format(line.replace("--", "- -")) for line in origin.lines() if comment]
+    return File(f"dosimeter-{table.key}.{suffix}", media_type, "\n".join([*head, text]))
+
+
+# format -> media type, ending, how a line that is no part of the table is written
+FORMATS = {
+    "csv": ("text/csv; charset=utf-8", "csv", "# {}"),
+    "json": ("application/json", "json", ""),
+    "markdown": ("text/markdown; charset=utf-8", "md", "<!-- {} -->"),
+    "latex": ("application/x-tex; charset=utf-8", "tex", "% {}"),
+}
 
 
 @cache
@@ -126,76 +135,3 @@ def commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "not known"
     return asked.stdout.strip()
-
-
-def _csv(table: Table, origin: Origin) -> str:
-    out = io.StringIO()
-    for line in origin.lines():
-        out.write(f"# {line}\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_inert(text) for text in table.heads()])
-    writer.writerows([_inert(text) for text in line] for line in table.lines())
-    return out.getvalue()
-
-
-def _inert(text: str) -> str:
-    """A spreadsheet takes some beginnings for formulas; a title must not become one."""
-    is_formula = re.match(r"[=@\t\r]|[+-](?![\d.])", text)
-    return f"'{text}" if is_formula else text
-
-
-def _json(table: Table, origin: Origin) -> str:
-    heads = table.heads()
-    whole: dict[str, Any] = {
-        "title": table.title,
-        "permalink": origin.permalink,
-        "date": origin.at.astimezone(UTC).isoformat(timespec="seconds"),
-        "version": __version__,
-        "commit": origin.commit,
-        "columns": heads,
-        "rows": [dict(zip(heads, line, strict=True)) for line in table.lines()],
-    }
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
-
-
-def _markdown(table: Table, origin: Origin) -> str:
-    def line(texts: Sequence[str]) -> str:
-        return (
-            "| " + " | ".join(re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text) for text in texts) + " |"
-        )
-
-    heads = table.heads()
-    rule = "|" + "|".join([" --- "] + [" ---: "] * (len(heads) - 1)) + "|"
-    rows = [line(texts) for texts in table.lines()]
-    notes = [f"<!-- {text.replace('--', '- -')} -->" for text in origin.lines()]
-    return "\n".join([*notes, "", line(heads), rule, *rows, ""])
-
-
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "−": r"$-$", "–": "--", "<": r"$<$", ">": r"$>$", "·": r"$\cdot$",
-    "\u00a0": "~", "\n": " ",
-}  # fmt: skip
-
-
-def _latex(table: Table, origin: Origin) -> str:
-    def line(texts: Sequence[str]) -> str:
-        escaped = ("".join(LATEX.get(letter, letter) for letter in text) for text in texts)
-        return "  " + " & ".join(escaped) + r" \\"
-
-    heads = table.heads()
-    made = [f"% {text}" for text in origin.lines()]
-    made += [r"\begin{tabular}{l" + "r" * (len(heads) - 1) + "}", r"  \toprule", line(heads)]
-    made += [r"  \midrule", *(line(texts) for texts in table.lines())]
-    return "\n".join([*made, r"  \bottomrule", r"\end{tabular}", ""])
-
-
-Writer = Callable[[Table, Origin], str]
-# format -> media type, ending, writer
-FORMATS: dict[str, tuple[str, str, Writer]] = {
-    "csv": ("text/csv; charset=utf-8", "csv", _csv),
-    "json": ("application/json", "json", _json),
-    "markdown": ("text/markdown; charset=utf-8", "md", _markdown),
-    "latex": ("application/x-tex; charset=utf-8", "tex", _latex),
-}

@@ -9,7 +9,8 @@ from app import places
 from app.queries import answers
 from app.schemas import Leaderboard, LeaderboardCell, LeaderboardColumn, LeaderboardRow
 from app.services.exports import Bar, Cell, Column, Table
-from app.web import sheets, words
+from app.web import published, sheets, words
+from poisoning.published import Published
 
 SHADES = 10
 
@@ -23,6 +24,7 @@ class Line:
     column: LeaderboardColumn
     cell: LeaderboardCell
     rank: int | None = None  # among the ranked attacks of its budget
+    published: Published | None = None  # of the same protocol
 
     @property
     def href(self) -> str:
@@ -91,7 +93,17 @@ def _success(line: Line) -> Cell:
 
 def _axis(line: Line) -> Cell:
     cell, row = line.cell, line.row
-    return Cell("", href=line.href, bar=Bar(cell.success, cell.twin, row.color, row.marker))
+    its = line.published
+    known = its.percent / 100 if its and its.percent is not None else None
+    bar = Bar(cell.success, cell.twin, row.color, row.marker, known)
+    return Cell("", href=line.href, bar=bar)
+
+
+def _beside(line: Line) -> Cell:
+    its = line.published
+    if its is None or its.percent is None:
+        return Cell(words.DASH)
+    return Cell(f"{its.percent:g}", its.label if its.n is None else f"n = {its.n}")
 
 
 def _interval(line: Line) -> Cell:
@@ -152,6 +164,7 @@ PARTS = [
     Part(Column("success", "Success, % ± SE", "Trials", sort="success"), _success,
          lambda line: line.cell.success.rate),
     Part(sheets.AXIS, _axis),
+    Part(Column("published", "Published, %", "Its n"), _beside),
     Part(Column("interval", "95 % interval, %"), _interval),
     Part(Column("excess", "Excess over twin, points", "Its 95 % interval", sort="excess"), _excess,
          lambda line: line.cell.excess.value),
@@ -181,13 +194,28 @@ def table(
     return Table("leaderboard", board.title, [part.column for part in parts], rows)
 
 
-def lines_of(board: Leaderboard, ranks: Mapping[tuple[str, str], int]) -> list[Line]:
+def lines_of(board: Leaderboard, setups: str, ranks: Mapping[tuple[str, str], int]) -> list[Line]:
     return [
-        Line(board, row, column, cell, ranks.get((row.key, column.key)))
+        Line(
+            board,
+            row,
+            column,
+            cell,
+            ranks.get((row.key, column.key)),
+            _published(board, setups, row, column),
+        )
         for at, column in enumerate(board.columns)
         for row in _by_rate(board.rows, at)
         if (cell := row.cells[at]) is not None
     ]
+
+
+def _published(
+    board: Leaderboard, setups: str, row: LeaderboardRow, column: LeaderboardColumn
+) -> Published | None:
+    model = column.subtitle.partition(",")[0]
+    eps_255 = row.knobs.get("eps_255")
+    return published.of(setups, board.profile, row.attack, eps_255, column.access, model)
 
 
 def _by_rate(rows: Sequence[LeaderboardRow], at: int) -> list[LeaderboardRow]:

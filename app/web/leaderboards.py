@@ -22,8 +22,9 @@ Sort = Literal[
     "", "attack", "victim", "rank", "success", "excess", "clean", "change", "ssim", "cost"
 ]  # fmt: skip
 ColumnKey = Literal[
-    "rank", "success", "axis", "interval", "excess", "twin", "clean", "change", "ssim", "l2", "cost"
-]
+    "rank", "success", "axis", "published", "interval", "excess", "twin", "clean", "change", "ssim",
+    "l2", "cost",
+]  # fmt: skip
 
 
 class Asked(BaseModel):
@@ -85,9 +86,14 @@ def show(
     whole = leaderboards.get(session, title.key)
     board = boards.narrowed(whole, access)
     standing = ranks.of_board(session, board)
-    lines = [line for line in boards.lines_of(board, standing) if _is_wanted(line, asked)]
+    lines = [
+        line for line in boards.lines_of(board, title.setups, standing) if _is_wanted(line, asked)
+    ]
+    shown = asked.columns
+    if not asked.cols and any(line.published for line in lines):
+        shown = [*shown, "published"]
     tables = {
-        "leaderboard": boards.table(board, asked.columns, asked.sort, asked.is_descending, lines),
+        "leaderboard": boards.table(board, shown, asked.sort, asked.is_descending, lines),
         "heat": boards.heat_map(whole),
     }
     if asked.format or asked.table:

@@ -193,8 +193,11 @@ def test_a_file_equals_the_screen(browser: TestClient, key: str, ids: str) -> No
     notes = answer.text.splitlines()[:3]
     assert f"/compare?ids={ids}" in notes[0] and "taken 20" in notes[1] and "commit " in notes[2]
     as_json = browser.get(f"{address}&table={key}&format=json").json()
-    assert [list(row.values()) for row in as_json["rows"]] == in_csv(answer.text)[1:]
-    assert as_json["permalink"].endswith(notes[0].removeprefix("# ").partition("/compare")[2])
+    as_words = [
+        ["" if t is None else " ".join(t.split()) for t in line] for line in as_json["lines"]
+    ]
+    assert as_words == [[t.removeprefix("'") for t in line] for line in in_csv(answer.text)[1:]]
+    assert "# " + as_json["notes"][0] == notes[0]
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "markdown", "latex"])
@@ -212,12 +215,12 @@ def test_every_format_holds_every_cell(form: str) -> None:
     if form == "csv":
         assert in_csv(file.text)[1] == ["'=1+1 & {x}_y|<b>", "−85.0 ± 3", "5 of 6"]
     if form == "json":
-        assert json.loads(file.text)["rows"][0]["n"] == "5 of 6"
+        assert json.loads(file.text)["lines"][0][2] == "5 of 6"
     if form == "markdown":
-        assert r"=1+1 & {x}\_y\|\<b\>" in file.text
+        assert r"=1+1 & {x}_y\|&lt;b>" in file.text
     if form == "latex":
-        assert r"\begin{tabular}{lrr}" in file.text and r"\toprule" in file.text
-        assert r"=1+1 \& \{x\}\_y|$<$b$>$ & $-$85.0 $\pm$ 3 & 5 of 6 \\" in file.text
+        assert r"\toprule" in file.text and file.text.startswith("% http://x/?a=1")
+        assert r"=1{+}1 \& \{x\}\_y|$<$b$>$ & $-$85.0 $\pm$ 3 & 5 of 6 \\" in file.text
 
 
 def test_the_page_says_who_wins_and_links_the_trials(browser: TestClient) -> None:

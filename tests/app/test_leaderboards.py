@@ -14,6 +14,7 @@ from app.queries import experiments, leaderboards, ranks
 from app.schemas import Leaderboard
 from app.services import sums
 from app.settings import Settings
+from app.web import published
 from tests.app import workbench as bench
 
 CONTROL = {"attack": {"name": "no_perturbation"}, "surrogates": []}
@@ -137,6 +138,26 @@ def test_ranks_are_shared_by_what_a_paired_test_cannot_tell_apart(
         its = [found[rows[steps], column.key] for steps in (5, 6, 7)]
         assert its == [1, 1, 3]
     assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("setups", "attack", "access", "model", "percent"),
+    [
+        ("cifar10_transfer_learning", "bullseye_polytope", "white_box", "ResNet-18", 85),
+        ("cifar10_transfer_learning", "feature_collision_reference", "white_box", "ResNet-18", 22),
+        ("cifar10_transfer_learning", "feature_collision_l2", "white_box", "ResNet-18", None),
+        ("cifar10_transfer_learning", "bullseye_polytope", "black_box", "VGG11", None),
+        ("cifar10_from_scratch", "witches_brew", "grey_box", "ResNet-18", 45),
+        ("drawn", "bullseye_polytope", "white_box", "ResNet-18", None),
+    ],
+)
+def test_a_published_value_stands_beside_its_own_protocol_only(
+    setups: str, attack: str, access: str, model: str, percent: float | None
+) -> None:
+    found = published.of(setups, "paper", attack, 8, access, model)
+    assert (found.percent if found else None) == percent
+    assert published.of(setups, "quick", attack, 8, access, model) is None
+    assert published.of(setups, "paper", attack, 16, access, model) is None
 
 
 @pytest.fixture
