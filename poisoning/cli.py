@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from poisoning import catalog, cli_sets, events, studies, work
+from poisoning import catalog, cli_sets, events, studies, tables, work
 from poisoning.recipes import RECIPES
 from poisoning.results import Results, table
-from poisoning.spec import ExperimentSpec, FieldError, PretrainSpec, Profile
+from poisoning.spec import ExperimentSpec, FieldError, PretrainSpec, Profile, spec_hash
 
 DATA_DIR = Path(os.environ.get("DOSIMETER_DATA_DIR", "~/.cache/dosimeter/data")).expanduser()
 BAD_INPUT, FAILED = 2, 1
@@ -77,9 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     _add_places(one)
 
-    one = add("study", _study, "run all experiments of a study and check what it claims")
-    one.add_argument("name")
+    one = add("study", _study, "run a study and print its tables; without a name, list them")
+    one.add_argument("name", nargs="?")
     one.add_argument("--profile", default=None)
+    one.add_argument("--form", choices=list(tables.FORMS), default="txt", help="of the tables")
     _add_places(one)
 
     one = add("accuracy", _accuracy, "measure a checkpoint's clean accuracy")
@@ -159,13 +160,19 @@ def _pretrain(given: argparse.Namespace) -> int:
 
 
 def _study(given: argparse.Namespace) -> int:
+    if given.name is None:
+        for study in studies.STUDIES.values():
+            print(f"{study.name}: {study.title} ({', '.join(study.profiles)})")
+        return 0
     study = catalog.find("study", studies.STUDIES, given.name)
     profile: Profile = given.profile or study.profiles[0]
+    once = {spec_hash(spec): (title, spec) for title, spec in study.experiments(profile)}
     found = [
         _experiment(spec, title, given, f"{given.name}-{number}")
-        for number, (title, spec) in enumerate(study.experiments(profile))
+        for number, (title, spec) in enumerate(once.values())
     ]
-    print(table(found))
+    for made in study.tables(found, profile):
+        print(tables.FORMS[given.form](made))
     faults = study.verdict(found)
     for fault in faults:
         print(f"does not hold: {fault}", file=sys.stderr)

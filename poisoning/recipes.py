@@ -145,6 +145,57 @@ def _further_seeds() -> dict[str, PretrainSpec]:
     return recipes
 
 
+def _of_studies() -> dict[str, PretrainSpec]:
+    """What single factors of the baselines are varied with, and short trainings of everything."""
+    recipes: dict[str, PretrainSpec] = {}
+    brief = _BRIEF.model_copy(update={"dataset": "cifar10"})
+    # without batch normalisation a rate of 0.2 diverges
+    gentle = brief.model_copy(update={"learning_rate": 0.02})
+    for spec, extra in (
+        (_BASELINE, ""),
+        (_BASELINE.model_copy(update={"normalize": False}), "-raw"),
+    ):
+        for model in ("resnet18", "vgg11", "mobilenet_v2"):
+            recipes |= _seeded(_of(model, spec), f"{model}-cifar10{extra}-200ep", SEEDS)
+            short = _of(model, brief).model_copy(update={"normalize": spec.normalize})
+            recipes |= _seeded(short, f"{model}-cifar10{extra}-8ep", SEEDS)
+        for model in ("alexnet_frogs", "alexnet_htbd"):
+            short = _of(model, gentle).model_copy(update={"normalize": spec.normalize})
+            recipes |= _seeded(short, f"{model}-cifar10{extra}-8ep", SEEDS)
+    raw = _ADVERSARIAL_BRIEF.model_copy(update={"normalize": False})
+    return recipes | _seeded(raw, "resnet18-cifar10-adv-raw-16ep", (0,))
+
+
+def _of_tiny_imagenet() -> dict[str, PretrainSpec]:
+    """Classifiers and short trainings for Tiny ImageNet, and stand-ins that know seven classes."""
+    recipes: dict[str, PretrainSpec] = {}
+    first = "tinyimagenet_first_half"
+    published = _BENCHMARK.model_copy(update={"batch_size": 64})
+    brief = _BRIEF.model_copy(update={"learning_rate": 0.1})
+    for model in ("vgg16_tiny", "resnet34_tiny", "mobilenet_v2_tiny"):
+        for spec, epochs in ((published, "200ep"), (brief, "8ep")):
+            extractor = _of(model, spec).model_copy(update={"dataset": first})
+            recipes |= _seeded(extractor, f"{model}-{first}-{epochs}", SEEDS)
+    for model, spec, epochs in (
+        ("vgg16_tiny", published, "200ep"),
+        ("vgg16_tiny", brief, "8ep"),
+        ("resnet34_tiny", _GRADIENT_MATCHING, "40ep"),
+        ("resnet34_tiny", brief, "8ep"),
+    ):
+        classifier = _of(model, spec).model_copy(update={"dataset": "tinyimagenet"})
+        recipes |= _seeded(classifier, f"{model}-tinyimagenet-{epochs}", (0,))
+    for dataset in ("tinyimagenet", "tinyimagenet_last_half"):
+        for spec, epochs in ((_ADVERSARIAL, "200ep"), (_ADVERSARIAL_BRIEF, "16ep")):
+            robust = _of("resnet34_tiny", spec).model_copy(update={"dataset": dataset})
+            recipes |= _seeded(robust, f"resnet34_tiny-{dataset}-adv-{epochs}", (0,))
+    seven = _DIGITS.model_copy(update={"dataset": "tinyimagenet_subset", "epochs": 3})
+    for model in ("convnet3", "resnet6_w16"):
+        recipes |= _seeded(_of(model, seven), f"{model}-tinyimagenet_subset", SEEDS)
+    robust = seven.model_copy(update={"adversarial": Adversarial(steps=2, step_size_255=6)})
+    return recipes | _seeded(robust, "convnet3-tinyimagenet_subset-adv", (0,))
+
+
 # What a list of recipes shows, and all that is known by name.
 LISTED: dict[str, PretrainSpec] = _extractors() | _classifiers()
-RECIPES: dict[str, PretrainSpec] = LISTED | _further_seeds()
+FOR_STUDIES: dict[str, PretrainSpec] = _of_studies() | _of_tiny_imagenet()
+RECIPES: dict[str, PretrainSpec] = LISTED | _further_seeds() | FOR_STUDIES

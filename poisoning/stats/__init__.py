@@ -15,7 +15,7 @@ from poisoning.stats.published import (
 )
 from poisoning.stats.rates import Interval, standard_error, trials_for_width, wilson
 from poisoning.stats.sequential import confidence_sequence, is_narrow_enough
-from poisoning.stats.victims import mean_over_victims
+from poisoning.stats.victims import mean_excess, mean_over_victims
 
 __all__ = [
     "MARGIN",
@@ -32,6 +32,7 @@ __all__ = [
     "holm",
     "is_narrow_enough",
     "mcnemar",
+    "mean_excess",
     "mean_over_victims",
     "paired_excess",
     "ranks",

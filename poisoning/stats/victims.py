@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from poisoning.stats.pairs import paired_excess
 from poisoning.stats.published import Estimate, estimate
 from poisoning.stats.rates import Interval
 
@@ -28,9 +29,40 @@ def mean_over_victims(
     per_setup = np.asarray(outcomes, dtype=float).mean(0)
     n, rate = len(per_setup), float(per_setup.mean())
     if len(outcomes) == 1 or rate in (0.0, 1.0):
-        return estimate(rate * n, n, level)
+        return estimate(round(rate * n), n, level)
+    return Estimate(rate, _bootstrap(per_setup, level, seed), n)
+
+
+def mean_excess(
+    outcomes: Sequence[Sequence[bool]],
+    others: Sequence[Sequence[bool]],
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, Interval]:
+    """Difference of two mean rates on the same setups, both [V, n]: victims minus twins, say.
+
+    One victim has Newcombe's paired interval; several the bootstrap over setups. Where all
+    setups have the same difference, the interval has the width of Newcombe's at no discord.
+    """
+    one, other = np.asarray(outcomes, dtype=bool), np.asarray(others, dtype=bool)
+    if one.shape != other.shape or one.ndim != 2 or 0 in one.shape:
+        raise ValueError("both must be judged on the same setups, at least one")
+    if len(one) == 1:
+        only = int((one & ~other).sum()), int((~one & other).sum())
+        return paired_excess(int((one & other).sum()), *only, int((~one & ~other).sum()), level)
+    per_setup = one.mean(0) - other.mean(0)
+    gap = float(per_setup.mean())
+    if (per_setup == per_setup[0]).all():
+        half = paired_excess(0, 0, 0, len(per_setup), level)[1].high
+        return gap, Interval(max(-1.0, gap - half), min(1.0, gap + half), level)
+    return gap, _bootstrap(per_setup, level, seed)
+
+
+def _bootstrap(per_setup: np.ndarray, level: float, seed: int) -> Interval:
+    """Percentiles of the means of resampled setups; equal values are resampled by their count."""
+    n = len(per_setup)
     values, counts = np.unique(per_setup, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=DRAWS)
     tail = (1 - level) / 2
     low, high = np.quantile(drawn @ values / n, (tail, 1 - tail))
-    return Estimate(rate, Interval(float(low), float(high), level), n)
+    return Interval(float(low), float(high), level)

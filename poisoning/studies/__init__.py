@@ -1,32 +1,41 @@
 """Studies: experiments that together regenerate one table or figure. One file each. No torch."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from poisoning.studies import (
+    architecture,
+    baselines,
+    benchmark_cifar10_from_scratch,
+    benchmark_cifar10_transfer,
+    benchmark_tinyimagenet_from_scratch,
+    benchmark_tinyimagenet_transfer,
+    black_box,
+    dataset_size,
+    demonstration,
+    flips_and_shifts,
+    patch_size,
+    perceptibility,
+    report,
+    sgd_and_augmentation,
+)
+from poisoning.studies.study import Experiments, Line, Place, Study
 
-from poisoning.results import Results
-from poisoning.spec import ExperimentSpec, Profile
+__all__ = ["STUDIES", "Experiments", "Line", "Place", "Study"]
 
-Experiments = list[tuple[str, ExperimentSpec]]  # (title, what to run)
-
-
-@dataclass(frozen=True)
-class Study:
-    """``experiments(profile)`` is what to run; ``verdict(results)`` lists what does not hold of
-    what the study claims, so an empty list is a pass.
-    """
-
-    name: str
-    title: str
-    description: str
-    profiles: tuple[Profile, ...]
-    experiments: Callable[[Profile], Experiments]
-    verdict: Callable[[Sequence[Results]], list[str]]
-
-
-def _studies() -> dict[str, Study]:
-    from poisoning.studies import demonstration
-
-    return {study.name: study for study in (demonstration.STUDY,)}
-
-
-STUDIES: dict[str, Study] = _studies()
+STUDIES: dict[str, Study] = {
+    study.name: study
+    for study in (
+        demonstration.STUDY,
+        baselines.STUDY,
+        sgd_and_augmentation.STUDY,
+        architecture.STUDY,
+        black_box.STUDY,
+        flips_and_shifts.STUDY,
+        patch_size.STUDY,
+        dataset_size.STUDY,
+        perceptibility.STUDY,
+        report.STUDY,
+        benchmark_cifar10_transfer.STUDY,
+        benchmark_cifar10_from_scratch.STUDY,
+        benchmark_tinyimagenet_transfer.STUDY,
+        benchmark_tinyimagenet_from_scratch.STUDY,
+    )
+}

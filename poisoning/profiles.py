@@ -1,0 +1,187 @@
+"""How big a study is run: smoke, quick or paper. A paper's spec, made smaller by one rule.
+
+Smoke checks that everything works, on digits and small networks, in seconds to minutes; its rates
+mean nothing and stand beside no published one. Quick keeps data sets and architectures, with fewer
+trials and shorter trainings. Paper is the published setting. Profiles never share a table.
+
+No torch in here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from poisoning.params import AnyVictim, Recipe
+from poisoning.recipes import RECIPES
+from poisoning.spec import SAMPLED, DataSpec, ExperimentSpec, Profile, checkpoint_of
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One profile. ``None``: as published."""
+
+    trials: int | None
+    steps: int | None  # of crafting, at most
+    epochs: int | None  # of a victim's training, at most
+    restarts: int | None
+    checkpoints: int | None  # of those a trial draws from, at most
+    victims: str
+    data: str
+    is_shown_beside_published: bool
+    is_compared: bool
+
+
+SCALES: dict[Profile, Scale] = {
+    "smoke": Scale(
+        5, 5, 3, 1, 2, "ConvNet-3 and ResNet-6 of a few seconds' training",
+        "digits, or seven classes of Tiny ImageNet: 100 to 500 images", False, False,
+    ),
+    "quick": Scale(
+        20, 400, 16, 1, 2, "as published; checkpoints of 8 epochs (16 adversarial)",
+        "as published up to 5,000 images, a tenth of what is larger; setups drawn", True, False,
+    ),
+    "paper": Scale(None, None, None, None, None, "as published", "as published", True, True),
+}  # fmt: skip
+
+# Measured with `python -m poisoning study NAME`, checkpoints included, on 2 cores of an Intel Xeon
+# at 2.80 GHz, 2026-11-23, one run each; what is not in here has not been measured.
+MINUTES: dict[tuple[str, Profile], float] = {}
+
+HEADER = ("profile", "trials", "steps", "epochs", "victims", "data", "minutes on 2 cores")
+
+
+def table(study: str) -> list[tuple[str, ...]]:
+    """The profiles as lines of words under ``HEADER``; minutes are those of one study."""
+    lines = []
+    for profile, scale in SCALES.items():
+        at_most = (scale.trials, scale.steps, scale.epochs)
+        counts = ("as published" if limit is None else str(limit) for limit in at_most)
+        minutes = MINUTES.get((study, profile))
+        measured = "not measured" if minutes is None else f"{minutes:.1f}"
+        lines.append((profile, *counts, scale.victims, scale.data, measured))
+    return lines
+
+
+# --- stand-ins of the smoke profile -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Small:
+    """Data in the place of a real data set, and what extractors of other classes learn."""
+
+    dataset: str
+    others: str
+
+
+_DIGITS = Small("digits_5_9", "digits_0_4")
+_SEVEN = Small("tinyimagenet_subset", "tinyimagenet_subset")
+SMALL_DATA = {
+    "cifar10": _DIGITS,
+    "tinyimagenet": _SEVEN,
+    "tinyimagenet_last_half": _SEVEN,
+}
+# other architectures stay other architectures, as far as two small ones can
+FIRST, OTHER = "convnet3", "resnet6_w16"
+SMALL_MODELS = dict.fromkeys(
+    (
+        "vgg11",
+        "mobilenet_v2",
+        "resnet34_tiny",
+        "mobilenet_v2_tiny",
+        "resnet32_clbd",
+        "alexnet_frogs",
+        "alexnet_htbd",
+    ),
+    OTHER,
+)
+OTHER_SEED = ("mobilenet_v2", "mobilenet_v2_tiny")  # two other architectures are two networks
+
+
+def scaled(spec: ExperimentSpec, profile: Profile) -> ExperimentSpec:
+    """A paper's spec in another profile; validated anew."""
+    if profile == "paper":
+        return spec
+    raw = spec.model_dump(mode="json")
+    scale = SCALES[profile]
+    raw |= {"profile": profile, "trials": scale.trials}
+    for knob, most in (("steps", scale.steps), ("restarts", scale.restarts)):
+        if raw["attack"].get(knob) is not None:
+            raw["attack"][knob] = min(raw["attack"][knob], most)
+    name_of = _brief if profile == "quick" else _small_name(spec.data.dataset)
+    for field in ("surrogates", "sampled_from"):
+        names = [name_of(name) for name in raw[field]]
+        raw[field] = list(dict.fromkeys(names))
+    raw["sampled_from"] = raw["sampled_from"][: scale.checkpoints]
+    raw["victims"] = [_victim(victim, profile, name_of) for victim in spec.victims]
+    raw["data"] |= _quick_data(spec.data) if profile == "quick" else _smoke_data(spec.data)
+    return ExperimentSpec.model_validate(raw)
+
+
+def _victim(victim: AnyVictim, profile: Profile, name_of: Any) -> dict[str, Any]:
+    raw = victim.model_dump(mode="json")
+    raw["recipe"] = shortened(victim.recipe, SCALES[profile].epochs).model_dump(mode="json")
+    if (name := checkpoint_of(victim)) is not None:
+        raw["checkpoint"] = name_of(name)
+    elif profile == "smoke":
+        raw["model"] = SMALL_MODELS.get(raw["model"], FIRST)
+    if "shared_twins" in raw:
+        raw["shared_twins"] = min(raw["shared_twins"], 1)
+    return raw
+
+
+def shortened(recipe: Recipe, most: int | None) -> Recipe:
+    """At most so many epochs; the rate drops at the same parts of the whole."""
+    if most is None or recipe.epochs <= most:
+        return recipe
+    drops = dict.fromkeys(round(drop * most / recipe.epochs) for drop in recipe.drop_epochs)
+    kept = tuple(drop for drop in drops if 0 < drop < most)
+    return recipe.model_copy(update={"epochs": most, "drop_epochs": kept})
+
+
+# --- data: fewer images, the same share of poisons ----------------------------------------------
+
+
+def _quick_data(data: DataSpec) -> dict[str, Any]:
+    is_large = data.train_size > 5000
+    size = data.train_size // 10 if is_large else data.train_size
+    return _smaller(data, size) | {"setups": "drawn"}
+
+
+def _smoke_data(data: DataSpec) -> dict[str, Any]:
+    part = data.train_size // (100 if data.train_size > 5000 else 10)
+    small = SMALL_DATA[data.dataset].dataset
+    return _smaller(data, min(max(part, 100), 500)) | {"setups": "drawn", "dataset": small}
+
+
+def _smaller(data: DataSpec, size: int) -> dict[str, Any]:
+    """At least five poisons, or as many as there were: the share of fewer would say nothing."""
+    poisons = max(round(data.poisons * size / data.train_size), min(data.poisons, 5))
+    return {"train_size": size, "poisons": poisons, "target_class": None, "base_class": None}
+
+
+# --- checkpoints --------------------------------------------------------------------------------
+
+
+def _brief(name: str) -> str:
+    """The same network after a short training."""
+    if name == SAMPLED:
+        return name
+    short = "16ep" if RECIPES[name].adversarial else "8ep"
+    stem, _, seed = name.rpartition("-s")
+    return f"{stem.rsplit('-', 1)[0]}-{short}-s{int(seed) % 2}"
+
+
+def _small_name(dataset: str) -> Any:
+    """Names of checkpoints that stand in for those of a study on ``dataset``."""
+    small = SMALL_DATA[dataset]
+
+    def name_of(name: str) -> str:
+        if name == SAMPLED:
+            return name
+        recipe = RECIPES[name]
+        learned = small.dataset if recipe.dataset == dataset else small.others
+        if recipe.adversarial:
+            return f"{FIRST}-{learned}-adv-s0"
+        model = SMALL_MODELS.get(recipe.model, FIRST)
+        return f"{model}-{learned}-s{(recipe.seed + (recipe.model in OTHER_SEED)) % 2}"
+
+    return name_of

@@ -1,0 +1,171 @@
+"""From trials to the cells of a study's tables."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from poisoning import stats
+from poisoning.events import OutcomeResult, TrialDone
+from poisoning.profiles import Scale
+from poisoning.published import NOTHING, Published
+from poisoning.results import Results
+from poisoning.spec import spec_hash
+from poisoning.stats import Estimate
+from poisoning.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from poisoning.studies.study import Line, Place
+
+Fallen = dict[tuple[int, int, int], bool]  # by trial, target and base class
+
+
+def tables(lines: Sequence["Line"], found: Sequence[Results], scale: Scale) -> list[Table]:
+    """One for every title among the lines' places, in their order."""
+    known = {spec_hash(results.spec): results for results in found}
+    placed = [(place, line) for line in lines for place in line.places]
+    titles = dict.fromkeys(place.table for place, _ in placed)
+    placed.sort(key=lambda pair: list(titles).index(pair[0].table))
+    made = []
+    for title, pairs in groupby(placed, key=lambda pair: pair[0].table):
+        rows = [(place, line, known.get(spec_hash(line.spec))) for place, line in pairs]
+        made.append(Table.of_cells(title, _cells(rows, scale), _notes(scale)))
+    return made
+
+
+def _notes(scale: Scale) -> tuple[str, ...]:
+    if scale.is_compared:
+        return ()
+    if scale.is_shown_beside_published:
+        return ("Not the published setting: published values are shown, and not compared.",)
+    return ("Stand-ins that check that everything works: these rates mean nothing.",)
+
+
+Row = tuple["Place", "Line", Results | None]
+
+
+def _cells(rows: Sequence[Row], scale: Scale) -> tuple[Cell, ...]:
+    fallen = {(place.row, place.column): _fallen(place, found) for place, _, found in rows}
+    cells = []
+    for place, line, found in rows:
+        published = place.published if scale.is_shown_beside_published else NOTHING
+        reference = fallen.get(place.reference) if place.reference else None
+        cells.append(_cell(place, line, found, published, scale.is_compared, reference))
+    return tuple(cells)
+
+
+def _cell(
+    place: "Place",
+    line: "Line",
+    found: Results | None,
+    published: Published,
+    is_compared: bool,
+    reference: list[Fallen] | None,
+) -> Cell:
+    planned, trials = line.spec.trials, _trials(found)
+    blank = Cell(place.row, place.column, line.title, place.victims, planned, published=published,
+                 note=place.note)  # fmt: skip
+    if not trials:
+        return blank
+    hits = [[_hit(t, v, place.variant) for t in trials] for v in place.victims]
+    twins = [[_twin_hit(t, v, place.variant) for t in trials] for v in place.victims]
+    outcomes = [trial.outcomes[v] for trial in trials for v in place.victims]
+    measured = stats.mean_over_victims(hits)
+    excess, excess_interval = stats.mean_excess(hits, twins)
+    n = len(trials)
+    mine = _fallen(place, found)
+    verdict = judge(measured, published, mine, reference) if is_compared else ""
+    return Cell(
+        place.row, place.column, line.title, place.victims, planned, n, _access(outcomes),
+        sum(map(sum, hits)) / len(hits), measured.interval, sum(map(sum, twins)) / len(twins),
+        excess, excess_interval,
+        sum(o.poisoned.clean_accuracy for o in outcomes) / len(outcomes),
+        sum(o.twin.clean_accuracy for o in outcomes) / len(outcomes),
+        max(trial.linf_255 for trial in trials), sum(trial.ssim for trial in trials) / n,
+        published, verdict, place.note,
+    )  # fmt: skip
+
+
+def _trials(found: Results | None) -> list[TrialDone]:
+    return sorted(found.trials, key=lambda trial: trial.index) if found else []
+
+
+def _access(outcomes: Sequence[OutcomeResult]) -> str:
+    """As computed; of several victims all that there are."""
+    return ", ".join(dict.fromkeys(o.access.replace("_box", " box").replace("_", " ")
+                                   for o in outcomes))  # fmt: skip
+
+
+def _hit(trial: TrialDone, victim: int, variant: str | None) -> bool:
+    outcome = trial.outcomes[victim]
+    if variant is None:
+        return outcome.success
+    return outcome.extras.variants.get(variant) == trial.setup.base_class
+
+
+def _twin_hit(trial: TrialDone, victim: int, variant: str | None) -> bool:
+    outcome = trial.outcomes[victim]
+    if variant is None:
+        return outcome.twin_success
+    return outcome.extras.twin_variants.get(variant) == trial.setup.base_class
+
+
+def _fallen(place: "Place", found: Results | None) -> list[Fallen]:
+    """Of each victim: which targets fell. The same target for the same class is the same setup
+    to a pair, though its bases may be more or others.
+    """
+    trials = _trials(found)
+    return [
+        {
+            (t.index, t.setup.target_index, t.setup.base_class): _hit(t, victim, place.variant)
+            for t in trials
+        }
+        for victim in place.victims
+    ]
+
+
+# --- what can be said of a published statement ------------------------------------------------
+
+
+def judge(
+    measured: Estimate,
+    published: Published,
+    mine: Sequence[Fallen] = (),
+    reference: Sequence[Fallen] | None = None,
+) -> str:
+    """In words: of a rate with its n the difference, of a bound or a direction whether it holds.
+
+    Empty where nothing is on record that could be compared.
+    """
+    if published.percent is not None and published.n:
+        theirs = stats.estimate(published.percent * published.n / 100, published.n)
+        return stats.compare(measured, theirs).words
+    if published.below is not None:
+        return _bound(measured, published.below / 100)
+    if published.direction is not None and reference:
+        sign = 1 if published.direction == "higher" else -1
+        return _direction(sign, mine, reference)
+    return ""
+
+
+def _bound(measured: Estimate, below: float) -> str:
+    interval = measured.interval
+    if interval.high < below:
+        return f"agrees: below {100 * below:g}"
+    if interval.low > below:
+        return f"differs: above {100 * below:g}"
+    return f"cannot tell at n = {measured.n}"
+
+
+def _direction(sign: int, mine: Sequence[Fallen], reference: Sequence[Fallen]) -> str:
+    """By the paired difference to the reference cell, on the setups that both have."""
+    shared = [key for key in mine[0] if key in reference[0]] if mine else []
+    if not shared or len(mine) != len(reference):
+        return "cannot tell: no shared setups"
+    gap, interval = stats.mean_excess(
+        [[one[key] for key in shared] for one in mine],
+        [[one[key] for key in shared] for one in reference],
+    )
+    points = f"{100 * gap:+.1f} points [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    if interval.low > 0 or interval.high < 0:
+        return f"{'agrees' if gap * sign > 0 else 'differs'}: {points}"
+    return f"cannot tell at n = {len(shared)}; {points}"
