@@ -83,7 +83,7 @@ def random_start(batch: CraftBatch, eps: float) -> Tensor:
 
 class Brew:
     """The matching loss of T trials, with what stays the same at every step: the classifiers'
-    parameters theta_i and the targets' gradients.
+    parameters theta_i and the directions of the targets' gradients.
     """
 
     def __init__(self, batch: CraftBatch, surrogates: Surrogates) -> None:
@@ -91,8 +91,11 @@ class Brew:
         is_bf16 = surrogates.precision == "fast" and devices.has_bf16(surrogates.device.type)
         kind = torch.bfloat16 if is_bf16 else None
         self.theta = [matching.parameters(net, kind) for net in surrogates.networks]
-        self.g_t = [
-            [self._gradient(i, self._normalized(x_t), y) for i in range(len(surrogates))]
+        self.u_t = [  # of length 1
+            [
+                matching.unit(self._gradient(i, self._normalized(x_t), y))
+                for i in range(len(surrogates))
+            ]
             for x_t, y in zip(batch.targets, batch.base_labels, strict=True)
         ]
 
@@ -110,8 +113,8 @@ class Brew:
 
     def _loss(self, t: int, x: Tensor) -> Tensor:
         z, y = self._normalized(x), self.batch.base_labels[t]
-        each = [matching.mismatch(self._gradient(i, z, y), g_t)[0]
-                for i, g_t in enumerate(self.g_t[t])]  # fmt: skip
+        each = [matching.mismatch(self._gradient(i, z, y), u_t)[0]
+                for i, u_t in enumerate(self.u_t[t])]  # fmt: skip
         return torch.stack(each).mean()
 
     def _step(self, t: int, x: Tensor, max_shift: float | None) -> tuple[Tensor, Tensor]:
@@ -122,10 +125,10 @@ class Brew:
         if max_shift is not None:
             z = shifts.draw(generator, len(x), max_shift)(z)
         losses, by_z = [], []
-        for i, g_t in enumerate(self.g_t[t]):
+        for i, u_t in enumerate(self.u_t[t]):
             before = generator.get_state()
             g = self._gradient(i, z.detach(), y, generator)
-            loss, v = matching.mismatch(g, g_t)
+            loss, v = matching.mismatch(g, u_t)
             generator.set_state(before)  # the same dropout once more
             losses.append(loss)
             by_z.append(self._input_gradient(i, v, z.detach(), y, generator))

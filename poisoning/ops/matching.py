@@ -10,6 +10,8 @@ all that couples the images, they can come in parts.
 Nothing is folded: batch norm's scale and shift are parameters like all others.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
@@ -59,22 +61,36 @@ def input_gradient(
     return found
 
 
-def mismatch(g: ByName, g_t: ByName) -> tuple[Tensor, ByName]:
-    """1 - cos(g, g_t), one cosine over all parameters, and its derivative by g."""
-    tiny = torch.finfo(torch.float32).tiny
-    norm, norm_t = dot(g, g).sqrt().clamp_min(tiny), dot(g_t, g_t).sqrt().clamp_min(tiny)
-    cosine = dot(g, g_t) / (norm * norm_t)
-    v = {name: (cosine * g[name] / norm - g_t[name] / norm_t) / norm for name in g}
-    return 1 - cosine, v
+def mismatch(g: ByName, u_t: ByName) -> tuple[Tensor, ByName]:
+    """1 - cos(g, u_t), one cosine over all parameters, and its derivative by g; ``u_t`` has
+    length 1.
+    """
+    length = _length(g)
+    cosine = dot(g, u_t) / length
+    along, across = cosine / length.square(), 1 / length
+    return 1 - cosine, {name: (g[name] * along).sub_(u_t[name] * across) for name in g}
+
+
+def unit(g: ByName) -> ByName:
+    """g / ||g||_2."""
+    length = _length(g)
+    return {name: value / length for name, value in g.items()}
 
 
 def dot(a: ByName, b: ByName) -> Tensor:
     return torch.stack([(a[name] * b[name]).sum() for name in a]).sum()
 
 
-def added(parts: list[ByName]) -> ByName:
+def added(parts: Iterable[ByName]) -> ByName:
     """The sum of gradients, name by name."""
-    return {name: torch.stack([part[name] for part in parts]).sum(0) for name in parts[0]}
+    first, *others = parts
+    for part in others:
+        first = {name: value.add_(part[name]) for name, value in first.items()}
+    return first
+
+
+def _length(g: ByName) -> Tensor:
+    return dot(g, g).sqrt().clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def _at_least_float32(kind: torch.dtype) -> torch.dtype:

@@ -131,7 +131,7 @@ def test_agrees_with_finite_differences_in_float64(name, digits):
     y = batch.base_labels.repeat(2)
     target, z = tiny.normalized(batch.targets[0]).double(), tiny.normalized(batch.bases[0]).double()
     theta, buffers = matching.parameters(net)
-    wanted = matching.gradient(net, theta, buffers, target, y[:1])
+    wanted = matching.unit(matching.gradient(net, theta, buffers, target, y[:1]))
 
     def loss(z):
         return matching.mismatch(matching.gradient(net, theta, buffers, z, y), wanted)
