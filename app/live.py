@@ -79,4 +79,13 @@ def signal(session: Session, experiment_id: int) -> dict[str, Any]:
     done = session.scalar(
         select(func.count()).where(Trial.experiment_id == experiment_id, Trial.state == "done")
     )
-    return {"state": state, "trials_done": done, "beats": int(beats or 0), "line": line or 0}
+    ending = session.scalar(
+        select(func.count()).where(its, Job.state == "running", Job.cancel_requested)
+    )
+    return {
+        "state": state,
+        "trials_done": done,
+        "beats": int(beats or 0),
+        "line": line or 0,
+        "ending": ending,
+    }

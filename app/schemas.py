@@ -69,6 +69,7 @@ class JobView(BaseModel):
     state: str
     attempt: int
     owner: str | None
+    cancel_requested: bool = False  # and not yet obeyed
     progress: dict[str, Any] | None
     provenance: dict[str, Any] | None
     error: dict[str, Any] | None
@@ -338,6 +339,18 @@ class WorkerView(BaseModel):
     job_id: int | None
     experiment_id: int | None = None  # what its job belongs to
     checkpoint: str | None = None
+
+
+class WorkerAt(BaseModel):
+    """Who runs a job of an experiment, or of a checkpoint it waits for."""
+
+    job_id: int
+    host: str
+    device: str | None
+    attempt: int
+    checkpoint: str | None  # that is trained
+    stage: str | None  # it is in
+    seen_at: datetime | None
 
 
 class QueueView(BaseModel):

@@ -26,6 +26,7 @@ def view(job: Job) -> JobView:
         state=job.state,
         attempt=job.attempt,
         owner=job.owner,
+        cancel_requested=job.cancel_requested and job.state == "running",
         progress=job.progress,
         provenance=job.provenance,
         error=job.error,

@@ -45,6 +45,20 @@ def page(
     )
 
 
+def newest(session: Session, experiment_id: int, limit: int) -> list[TrialView]:
+    """The trials of one experiment that were finished last, the latest first."""
+    experiment = find_experiment(session, experiment_id)
+    rows = session.scalars(
+        select(Trial)
+        .where(Trial.experiment_id == experiment_id, Trial.state == "done")
+        .options(selectinload(Trial.outcomes), selectinload(Trial.poison_set))
+        .order_by(Trial.finished_at.desc(), Trial.number.desc())
+        .limit(limit)
+    ).all()
+    models = titles.checkpoint_models(session)
+    return [view(row, experiment, models) for row in rows]
+
+
 def get(session: Session, experiment_id: int, number: int) -> TrialView:
     """One trial by its experiment and number; NotFound where there is none."""
     experiment = find_experiment(session, experiment_id)

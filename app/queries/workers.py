@@ -2,11 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from app.models import Checkpoint, Job, Worker
-from app.schemas import QueueView, WorkerView
+from app.models import Checkpoint, ExperimentCheckpoint, Job, Worker
+from app.schemas import QueueView, WorkerAt, WorkerView
 
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -34,6 +34,41 @@ def everyone(session: Session, now: datetime, silent_after_s: float) -> list[Wor
         )
         for row, experiment_id, checkpoint in rows
     ]
+
+
+def at_work_on(session: Session, experiment_id: int) -> list[WorkerAt]:
+    """Who runs a batch of an experiment, or the pretraining it waits for; by job."""
+    used = select(ExperimentCheckpoint.checkpoint_id).where(
+        ExperimentCheckpoint.experiment_id == experiment_id
+    )
+    rows = session.execute(
+        select(Job, Worker, Checkpoint.name)
+        .outerjoin(Worker, Worker.id == Job.owner)
+        .outerjoin(Checkpoint, Checkpoint.id == Job.checkpoint_id)
+        .where(
+            Job.state == "running",
+            or_(Job.experiment_id == experiment_id, Job.checkpoint_id.in_(used)),
+        )
+        .order_by(Job.id)
+    )
+    return [
+        WorkerAt(
+            job_id=job.id,
+            host=worker.host if worker else (job.owner or "").partition(":")[0],
+            device=_device(job, worker),
+            attempt=job.attempt,
+            checkpoint=checkpoint,
+            stage=(job.progress or {}).get("stage"),
+            seen_at=worker.seen_at if worker else None,
+        )
+        for job, worker, checkpoint in rows
+    ]
+
+
+def _device(job: Job, worker: Worker | None) -> str | None:
+    """What the job itself says it computes on; before it has, what its worker is set to."""
+    said = (job.provenance or {}).get("device")
+    return said or (worker.device if worker else None)
 
 
 def queue(session: Session, now: datetime) -> QueueView:

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 from app.queries import experiment_list, experiments, trials
 from app.queries.experiment_list import Listing
 from app.services import views
-from app.web import listing, scripts, words
-from app.web.doors import Clock, Reading
+from app.web import listing, scripts, watching, words
+from app.web.doors import Clock, Reading, StoreOf
 from app.web.listing import Asked
 from app.web.render import page
 from poisoning import catalog
@@ -57,7 +57,12 @@ def _answer(found: Listing, asked: Asked) -> str:
 
 @router.get("/experiments/{experiment_id}")
 def show(
-    request: Request, session: Reading, now: Clock, experiment_id: int, cursor: str = ""
+    request: Request,
+    session: Reading,
+    store: StoreOf,
+    now: Clock,
+    experiment_id: int,
+    cursor: str = "",
 ) -> Response:
     item = experiments.get(session, experiment_id, now)
     attack = catalog.ATTACKS.get(item.attack)
@@ -71,4 +76,5 @@ def show(
         colour=attack.color if attack else "#767676",
         marker=attack.marker if attack else "circle",
         scripts=scripts.launching(str(request.base_url), item.spec, item.title),
+        **watching.of(session, store, item),
     )

@@ -51,6 +51,11 @@ def compact(value: float | None) -> str:
     return DASH if value is None else f"{value:.4g}".replace("-", MINUS)
 
 
+def brief(value: float) -> str:
+    """As ``compact``, two digits: 0.00012, 4.1e+02 as 410."""
+    return (f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.2g}").replace("-", MINUS)
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as a person says them: 0.8 s, 42 s, 3 min 20 s, 2 h 05 min, 3 d 4 h."""
     if seconds is None:
@@ -130,7 +135,7 @@ def short_hash(value: str | None, length: int = 10) -> str:
 FILTERS = {
     function.__name__: function
     for function in (
-        percent, points, number, compact, duration, moment, clock, mebibytes, access, regime,
+        percent, points, number, compact, brief, duration, moment, clock, mebibytes, access, regime,
         stage, variant, plural, knob, short_hash, unbroken,
     )
 }  # fmt: skip

@@ -45,16 +45,29 @@
     offerCopies(document);
   });
 
-  // the server says that something changed; the page fetches what did
+  // the server says that something changed; the page fetches what did. A page nobody looks at
+  // gives its connection back: browsers have few for one server. It is told anew how things are
+  // when it is looked at again.
   const follow = (block) => {
-    const source = new EventSource(block.dataset.live);
+    let source = null;
     const refresh = () => htmx.trigger(`#${block.id}`, "changed");
-    source.addEventListener("changed", refresh);
-    source.addEventListener("ended", () => {
-      source.close();
-      refresh();
-    });
-    addEventListener("pagehide", () => source.close());
+    const leave = () => {
+      source?.close();
+      source = null;
+    };
+    const listen = () => {
+      if (source || document.hidden || !document.querySelector("[data-live]")) return;
+      source = new EventSource(block.dataset.live);
+      source.addEventListener("changed", refresh);
+      source.addEventListener("ended", () => {
+        leave();
+        refresh();
+      });
+    };
+    document.addEventListener("visibilitychange", () => (document.hidden ? leave() : listen()));
+    addEventListener("pagehide", leave);
+    addEventListener("pageshow", listen);
+    listen();
   };
   document.addEventListener("DOMContentLoaded", () => {
     for (const block of document.querySelectorAll("[data-live]")) follow(block);
