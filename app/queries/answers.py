@@ -95,7 +95,8 @@ def _column(who: str, position: int, rows: Sequence[LeaderboardRow]) -> str:
     works = [(row, cell) for row, cell in measured if cell.excess.low > 0]
     if not works:
         return f"Against {who} victims no attack here can be told from chance."
-    best, cell = max(works, key=lambda pair: pair[1].success.rate)
+    # by the lower limit, so that a few lucky trials do not lead
+    best, cell = max(works, key=lambda pair: pair[1].success.low)
     sentence = (
         f"{best.title} fools {cell.success.successes} of {cell.success.n} {who} victims "
         f"({percent(cell.success)}); their clean twins, {cell.twin.successes} of {cell.twin.n}"

@@ -190,7 +190,8 @@ def differ(
         if len(seeds) > 1:
             flat["seed"] = seeds
     differences, same = [], {}
-    for name in dict.fromkeys(name for flat in flats for name in flat):
+    names = dict.fromkeys(name for flat in flats for name in flat)
+    for name in sorted(names, key=lambda name: name != "attack.name"):
         values = [flat.get(name) for flat in flats]
         if all(name in flat for flat in flats) and all(value == values[0] for value in values):
             same[name] = values[0]
@@ -298,7 +299,7 @@ def _pair(
     a, b = first.letter, second.letter
     sentence = (
         f"On {len(shared)} shared setups, {only_first} fell only to {a}, {only_second} only to "
-        f"{b}, p = {p:.2g}."
+        f"{b}, {p_value(p)}."
         if shared
         else f"{a} and {b} share no setup: another seed, other counts or other data."
     )
@@ -318,6 +319,10 @@ def _pair(
             if one[setup].success != other[setup].success
         ],
     )
+
+
+def p_value(p: float) -> str:
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
 def _disagreement(fell_to: str, setup: Setup, one: Judged, other: Judged) -> Disagreement:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy import ColumnElement, String, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from app import places
@@ -112,8 +112,12 @@ def get(session: Session, key: str) -> Leaderboard:
 
 def index(session: Session) -> list[LeaderboardTitle]:
     """What boards there are, the fullest first."""
+    controls = select(Experiment.id).where(
+        Experiment.attack.in_([name for name in catalog.ATTACKS if places.is_control(name)])
+    )
+    attacks = func.sum(case((OutcomeSum.experiment_id.in_(controls), 0), else_=1))
     statement = (
-        select(OutcomeSum.board_key, OutcomeSum.access, _example(), func.sum(OutcomeSum.n))
+        select(OutcomeSum.board_key, OutcomeSum.access, _example(), func.sum(OutcomeSum.n), attacks)
         .where(OutcomeSum.is_repeat.is_(False))
         .group_by(OutcomeSum.board_key, OutcomeSum.access)
     )
@@ -129,7 +133,7 @@ def index(session: Session) -> list[LeaderboardTitle]:
 def _title(key: str, rows: Sequence[Any], specs: dict[int, Spec]) -> LeaderboardTitle:
     experiment_id, victim = divmod(min(row[2] for row in rows), MAX_VICTIMS)
     spec = specs[experiment_id]
-    met = {row[1] for row in rows if not places.is_control(_attack_of(specs, row[2]))}
+    met = {row[1] for row in rows if row[4]}
     return LeaderboardTitle(
         key=key,
         dataset=spec["data"]["dataset"],
@@ -143,10 +147,6 @@ def _title(key: str, rows: Sequence[Any], specs: dict[int, Spec]) -> Leaderboard
         accesses=[access for access in ACCESS_ORDER if access in met] or [rows[0][1]],
         outcomes=sum(row[3] for row in rows),
     )
-
-
-def _attack_of(specs: dict[int, Spec], example: int) -> str:
-    return str(specs[example // MAX_VICTIMS]["attack"]["name"])
 
 
 def _size(board: Leaderboard) -> int:

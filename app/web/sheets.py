@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.queries.compare import Comparison, Pair, Side, VictimResult, flatten
+from app.queries.compare import Comparison, Pair, Side, VictimResult, flatten, p_value
 from app.queries.tallies import Tally
 from app.services.exports import Bar, Cell, Column, Table
 from app.web import words
@@ -107,7 +107,7 @@ def pairs(found: Comparison) -> Table:
 def _pair(pair: Pair) -> list[Cell]:
     victims = " / ".join(dict.fromkeys(pair.victims))
     counts = (pair.shared, pair.both, pair.only_first, pair.only_second)
-    p = f"{pair.p:.2g}" if pair.shared else words.DASH
+    p = p_value(pair.p).removeprefix("p ").removeprefix("= ") if pair.shared else words.DASH
     return [
         Cell(f"{pair.first} and {pair.second}"),
         Cell(victims),

@@ -55,6 +55,21 @@ def test_an_attack_stands_beside_the_control(database: Database, settings: Setti
     assert "5 poisons among 500 training images" in board.protocol
 
 
+def test_a_control_that_ran_first_hides_no_access(database: Database, settings: Settings) -> None:
+    run(database, settings, 0, **CONTROL)
+    run(database, settings, 2)
+    with database.read() as session:
+        [title] = leaderboards.index(session)
+    assert title.accesses == ["white_box", "black_box"]
+
+
+def test_few_lucky_trials_do_not_lead(database: Database, settings: Settings) -> None:
+    run(database, settings, 18, trials=20)
+    run(database, settings, 4, trials=4, attack={"name": "feature_collision", "eps_255": 32})
+    [board] = boards(database)
+    assert board.answer.startswith("Bullseye Polytope fools 18 of 20 white-box")
+
+
 def test_the_answer_is_a_sentence(database: Database, settings: Settings) -> None:
     number = run(database, settings, 17, 1, trials=20)
     sentence = (
