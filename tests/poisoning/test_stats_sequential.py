@@ -111,3 +111,28 @@ def test_the_bootstrap_covers_the_truth():
         interval = stats.mean_over_victims(judged.tolist()).interval
         hits += interval.low <= 1 / 3 <= interval.high
     assert hits >= 135
+
+
+def test_the_excess_of_one_victim_is_newcombes():
+    hits, twins = (
+        [[True] * 36 + [True] * 12 + [False] * 2],
+        [[True] * 36 + [False] * 12 + [True] * 2],
+    )
+    gap, interval = stats.mean_excess(hits, twins)
+    assert (gap, interval) == stats.paired_excess(36, 12, 2, 0)
+
+
+def test_the_excess_of_two_victims_counts_setups():
+    hits, twins = [i < 60 for i in range(100)], [i < 20 for i in range(100)]
+    gap, interval = stats.mean_excess([hits, hits], [twins, twins])
+    plain, newcombe = stats.mean_excess([hits], [twins])
+    assert (gap, plain) == pytest.approx((0.4, 0.4))
+    assert (interval.low, interval.high) == pytest.approx((newcombe.low, newcombe.high), abs=0.015)
+
+
+def test_victims_that_never_differ_from_their_twins_are_no_proof_of_equality():
+    none = [[False] * 20, [False] * 20]
+    gap, interval = stats.mean_excess(none, none)
+    assert gap == 0 and interval == stats.paired_excess(0, 0, 0, 20)[1]
+    with pytest.raises(ValueError):
+        stats.mean_excess(none, none[:1])
