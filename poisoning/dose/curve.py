@@ -13,6 +13,7 @@ rise with the dose, if at all.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -66,7 +67,7 @@ class Points:
         """Derivative of the log likelihood by every point's logit."""
         log_p, _ = self._logs(logits)
         log_density = special.log_expit(logits) + special.log_expit(-logits)
-        gain = np.exp(np.log1p(-self.floors) + log_density - log_p)
+        gain = np.exp(self._log_range + log_density - log_p)
         return self.successes * gain - (self.trials - self.successes) * special.expit(logits)
 
     def best(self, midpoint: float) -> float:
@@ -92,11 +93,18 @@ class Points:
 
     def _logs(self, logits: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """log p and log (1 - p), exact in both tails."""
-        share = np.log1p(-self.floors)
+        rising = self._log_range + special.log_expit(logits)
+        falling = self._log_range + special.log_expit(np.negative(logits))
+        return np.logaddexp(self._log_floors, rising), falling
+
+    @cached_property
+    def _log_range(self) -> np.ndarray:
+        return np.log1p(-self.floors)
+
+    @cached_property
+    def _log_floors(self) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            floors = np.log(self.floors)
-        log_p = np.logaddexp(floors, share + special.log_expit(logits))
-        return log_p, share + special.log_expit(np.negative(logits))
+            return np.log(self.floors)
 
 
 @dataclass(frozen=True)
