@@ -3,7 +3,16 @@
 What each of them is, and when it misleads, stands in docs/statistics.md.
 """
 
-from poisoning.stats.pairs import Difficulty, difficulty, holm, mcnemar, paired_excess, ranks
+from poisoning.stats.pairs import (
+    Difficulty,
+    PairTest,
+    difficulty,
+    holm,
+    mcnemar,
+    pair_tests,
+    paired_excess,
+    ranks,
+)
 from poisoning.stats.published import (
     MARGIN,
     Comparison,
@@ -14,7 +23,7 @@ from poisoning.stats.published import (
     estimate,
 )
 from poisoning.stats.rates import Interval, standard_error, trials_for_width, wilson
-from poisoning.stats.sequential import confidence_sequence, is_narrow_enough
+from poisoning.stats.sequential import confidence_sequence, is_narrow_enough, running, stops_at
 from poisoning.stats.victims import mean_excess, mean_over_victims
 
 __all__ = [
@@ -23,6 +32,7 @@ __all__ = [
     "Difficulty",
     "Estimate",
     "Interval",
+    "PairTest",
     "Verdict",
     "compare",
     "confidence_sequence",
@@ -34,9 +44,12 @@ __all__ = [
     "mcnemar",
     "mean_excess",
     "mean_over_victims",
+    "pair_tests",
     "paired_excess",
     "ranks",
+    "running",
     "standard_error",
+    "stops_at",
     "trials_for_width",
     "wilson",
 ]

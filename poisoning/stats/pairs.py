@@ -62,28 +62,56 @@ def holm(p_values: Sequence[float]) -> list[float]:
 Fallen = Mapping[Hashable, bool]  # by setup: whether the victim was fooled
 
 
+@dataclass(frozen=True)
+class PairTest:
+    """Two attacks on the setups both have: in how many only one succeeded, and what that proves.
+
+    ``p`` is exact McNemar's; ``adjusted`` is Holm's, guarding all pairs that were tested together.
+    """
+
+    first: str
+    second: str
+    shared: int
+    only_first: int
+    only_second: int
+    p: float
+    adjusted: float
+
+    def better(self, alpha: float = 0.05) -> str | None:
+        """The one that is significantly better, if either is."""
+        if self.adjusted > alpha or self.only_first == self.only_second:
+            return None
+        return self.first if self.only_first > self.only_second else self.second
+
+
+def pair_tests(outcomes: Mapping[str, Fallen]) -> list[PairTest]:
+    """Every pair of attacks, tested together, in the order of ``outcomes``."""
+    counts = [(a, b, *_discordant(outcomes[a], outcomes[b])) for a, b in combinations(outcomes, 2)]
+    p_values = [mcnemar(only_first, only_second) for *_, only_first, only_second in counts]
+    found = zip(counts, p_values, holm(p_values), strict=True)
+    return [PairTest(*counted, p, adjusted) for counted, p, adjusted in found]
+
+
 def ranks(outcomes: Mapping[str, Fallen], alpha: float = 0.05) -> dict[str, int]:
     """By attack: 1 + the number of attacks that are significantly better on the same setups.
 
-    Every pair is tested by McNemar's exact test on the setups both have, Holm's method guards
-    all pairs together. Attacks that the trials cannot tell apart share a rank.
+    Attacks that the trials cannot tell apart share a rank, unless a third one parts them; which
+    pairs were told apart, and how surely, say ``pair_tests``.
     """
-    pairs = list(combinations(outcomes, 2))
-    tested = [_better(outcomes[one], outcomes[other]) for one, other in pairs]
-    adjusted = holm([p for _, p in tested])
     found = dict.fromkeys(outcomes, 1)
-    for (one, other), (sign, _), p in zip(pairs, tested, adjusted, strict=True):
-        if p <= alpha:
-            found[other if sign > 0 else one] += 1
+    for test in pair_tests(outcomes):
+        better = test.better(alpha)
+        if better is not None:
+            found[test.second if better == test.first else test.first] += 1
     return found
 
 
-def _better(one: Fallen, other: Fallen) -> tuple[int, float]:
-    """Sign of the difference on shared setups, and McNemar's p."""
+def _discordant(one: Fallen, other: Fallen) -> tuple[int, int, int]:
+    """Setups both have; those that fell to the first alone; those that fell to the second alone."""
     shared = one.keys() & other.keys()
     first = sum(one[setup] and not other[setup] for setup in shared)
     second = sum(other[setup] and not one[setup] for setup in shared)
-    return (first > second) - (first < second), mcnemar(first, second)
+    return len(shared), first, second
 
 
 @dataclass(frozen=True)

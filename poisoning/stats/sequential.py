@@ -6,7 +6,7 @@ together, is at most 1 - level, so that one may stop whenever it is narrow enoug
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from scipy import optimize, special
 
@@ -35,6 +35,31 @@ def confidence_sequence(successes: int, n: int, level: float = 0.95) -> Interval
     low = 0.0 if successes == 0 else _root(excess, 0.0, likeliest)
     high = 1.0 if failures == 0 else _root(excess, likeliest, 1.0)
     return Interval(low, high, level)
+
+
+def running(outcomes: Sequence[bool], level: float = 0.95) -> list[Interval]:
+    """The interval after every trial, as narrow as any before it allows: each is the part that
+    all so far have in common.
+
+    Just as valid, since all of them hold at once. One whose low is above its high is empty: the
+    outcomes contradict any one rate, as they do by chance with probability 1 - level at most.
+    """
+    found, successes, low, high = [], 0, 0.0, 1.0
+    for n, success in enumerate(outcomes, start=1):
+        successes += bool(success)
+        alone = confidence_sequence(successes, n, level)
+        low, high = max(low, alone.low), min(high, alone.high)
+        found.append(Interval(low, high, level))
+    return found
+
+
+def stops_at(outcomes: Sequence[bool], width: float, level: float = 0.95) -> int | None:
+    """After how many of these trials, in their order, measuring might have stopped; None if never.
+
+    By the running interval: the first that is at most ``width`` wide.
+    """
+    intervals = enumerate(running(outcomes, level), start=1)
+    return next((n for n, one in intervals if one.high - one.low <= width), None)
 
 
 def _root(excess: Callable[[float], float], low: float, high: float) -> float:

@@ -70,3 +70,22 @@ def test_difficulty_counts_the_attacks_that_tried():
     assert [(one.setup, one.fell_to, one.attacks) for one in found] == [
         (0, 3, 3), (1, 1, 3), (2, 0, 2),
     ]  # fmt: skip
+
+
+def test_every_pair_says_how_surely_it_was_told_apart():
+    """By hand: 8 against 0 is 2/2^8, 6 against 0 is 2/2^6, 2 against 0 is 2/2^2; Holm 3, 2, 1."""
+    outcomes = {
+        "one": fallen(*[1] * 8, *[0] * 4),
+        "other": fallen(*[1] * 6, *[0] * 6),
+        "control": fallen(*[0] * 12),
+    }
+    tests = {(test.first, test.second): test for test in stats.pair_tests(outcomes)}
+    assert list(tests) == [("one", "other"), ("one", "control"), ("other", "control")]
+    assert [test.p for test in tests.values()] == pytest.approx([0.5, 2 / 2**8, 2 / 2**6])
+    assert [test.adjusted for test in tests.values()] == pytest.approx([0.5, 6 / 2**8, 4 / 2**6])
+    assert [test.better() for test in tests.values()] == [None, "one", None]
+    assert tests["other", "control"].better(alpha=0.1) == "other"
+    test = tests["one", "control"]
+    assert (test.shared, test.only_first, test.only_second) == (12, 8, 0)
+    assert stats.ranks(outcomes) == {"one": 1, "other": 1, "control": 2}
+    assert stats.ranks(dict(reversed(outcomes.items()))) == {"control": 2, "other": 1, "one": 1}

@@ -69,6 +69,35 @@ def test_stopping_when_it_is_narrow_enough():
     assert 1.5 < n / stats.trials_for_width(0.5, 0.2) < 4
 
 
+def test_the_running_interval_is_what_all_so_far_have_in_common():
+    outcomes = (np.random.default_rng(2).random(60) < 0.4).tolist()
+    ran = stats.running(outcomes)
+    alone = [stats.confidence_sequence(sum(outcomes[:n]), n) for n in range(1, 61)]
+    for n in (1, 7, 60):
+        assert ran[n - 1].low == max(one.low for one in alone[:n])
+        assert ran[n - 1].high == min(one.high for one in alone[:n])
+    assert stats.running([]) == []
+
+
+def test_where_measuring_might_have_stopped():
+    outcomes = (np.random.default_rng(2).random(120) < 0.4).tolist()
+    at = stats.stops_at(outcomes, 0.35)
+    widths = [one.high - one.low for one in stats.running(outcomes)]
+    assert at is not None and widths[at - 1] <= 0.35 < widths[at - 2]
+    assert stats.stops_at(outcomes[: at - 1], 0.35) is None
+    assert stats.stops_at(outcomes[:at], 0.35) == at  # what comes later changes nothing
+
+
+def test_what_is_believed_where_measuring_stops_is_true_often_enough():
+    rng, runs, hits = np.random.default_rng(4), 60, 0
+    for _ in range(runs):
+        outcomes = (rng.random(110) < 0.2).tolist()
+        at = stats.stops_at(outcomes, 0.4)
+        believed = stats.running(outcomes[:at])[-1]
+        hits += believed.low <= 0.2 <= believed.high
+    assert hits >= 0.95 * runs
+
+
 def test_trials_for_a_width():
     assert stats.trials_for_width(0.5, 0.2) == 93  # 1.96^2 / (4 x 0.1^2) - 1.96^2, rounded up
     widths = [stats.trials_for_width(rate, 0.1) for rate in (0.01, 0.1, 0.5)]
