@@ -28,7 +28,7 @@ from app import terminal
 from app.client import ENDED, Client, Json
 from app.settings import Settings
 from app.supervisor import CannotStart, exported
-from poisoning.events import Judged, OutcomeResult, Setup, TrialDone
+from poisoning.events import Extras, Judged, OutcomeResult, Setup, TrialDone
 from poisoning.results import Results
 from poisoning.spec import ExperimentSpec
 from poisoning.studies import STUDIES
@@ -144,10 +144,11 @@ def _trial(row: Json) -> TrialDone:
 
 def _outcome(row: Json) -> OutcomeResult:
     judged = Judged.model_fields
-    same = set(OutcomeResult.model_fields) - {"poisoned", "twin"}
+    same = set(OutcomeResult.model_fields) - {"poisoned", "twin", "extras", "explanation"}
     return OutcomeResult(
         poisoned=Judged(**{name: row[name] for name in judged}),
         twin=Judged(**{name: row[f"twin_{name}"] for name in judged}),
+        extras=Extras(**(row["extras"] or {})),
         **{name: row[name] for name in same},
     )
 

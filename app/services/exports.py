@@ -61,6 +61,7 @@ class Table:
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def heads(self) -> list[str]:
         found = []
@@ -109,7 +110,7 @@ def export(table: Table, form: str, origin: Origin) -> File:
     media_type, suffix, comment = FORMATS[form]
     lines = tuple(tuple(line) for line in table.lines())
     # JSON has no comments: there the origin is one of its fields
-    notes = () if comment else tuple(origin.lines())
+    notes = table.notes if comment else (*table.notes, *origin.lines())
     text = tables.FORMS[suffix](tables.Table(table.title, tuple(table.heads()), lines, notes=notes))
     head = [comment.format(line.replace("--", "- -")) for line in origin.lines() if comment]
     return File(f"dosimeter-{table.key}.{suffix}", media_type, "\n".join([*head, text]))

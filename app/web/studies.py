@@ -1,9 +1,9 @@
 """Studies: those that can be launched, those that were, one of them with its experiments."""
 
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
@@ -13,8 +13,11 @@ from app import queue
 from app.errors import Invalid, invalid
 from app.queries import studies
 from app.schemas import StudyRequest, StudyView
+from app.services import exports
 from app.services import studies as service
-from app.web import forms, presets
+from app.services.exports import Origin
+from app.web import forms, presets, results
+from app.web.compare import download
 from app.web.doors import Caller, Clock, DatabaseOf, Reading, Sent, SettingsOf
 from app.web.forms import last
 from app.web.render import page
@@ -54,12 +57,25 @@ def launch(
 
 
 @router.get("/studies/{study_id}")
-def show(request: Request, session: Reading, study_id: int) -> Response:
+def show(
+    request: Request,
+    session: Reading,
+    now: Clock,
+    study_id: int,
+    table: Annotated[str, Query(max_length=80)] = "",
+    format: Annotated[str, Query(max_length=20)] = "",
+) -> Response:
     item = studies.get(session, study_id)
+    tables = results.of_study(session, item)
+    if table or format:
+        permalink = f"{str(request.base_url).rstrip('/')}/studies/{study_id}"
+        return download(tables, table, format, Origin(permalink, now, exports.commit()))
     return page(
         request,
         "studies/detail.html",
         item=item,
+        tables=tables,
+        faults=results.faults(session, item),
         answer=_progress(item),
         is_live=item.state in OPEN,
     )
