@@ -16,7 +16,11 @@ router = APIRouter()
 ZOOMS = (2, 3, 4, 6)
 OPEN = ("queued", "running", "waiting")
 MAX_COLUMNS = 200
-POISON_PX, TARGET_PX = 128, 192  # about as large as drawn, in whole multiples of the image
+POISON_PX, TARGET_PX, CLOSELY_PX = (
+    128,
+    192,
+    256,
+)  # about as large as drawn, in whole multiples of the image
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,30 @@ class Gallery:
     zoom: int
     side: int
     large: int
+    closely: int
     hidden: int
+
+
+@dataclass(frozen=True)
+class Closely:
+    """One poison of the gallery, large."""
+
+    number: int  # in the set
+    total: int
+    index: int  # of its base, in the train split
+    base: str | None
+    poison: str
+    difference: str | None
+    side: int
+    stem: str  # of the names its pictures are saved under
+
+    @property
+    def before(self) -> int | None:
+        return self.number - 1 if self.number > 0 else None
+
+    @property
+    def after(self) -> int | None:
+        return self.number + 1 if self.number + 1 < self.total else None
 
 
 @dataclass(frozen=True)
@@ -63,6 +90,7 @@ def show(
     experiment_id: int,
     number: int,
     zoom: int | None = Query(None, ge=1, le=8),
+    poison: int = Query(0, ge=0, lt=2**31),
 ) -> Response:
     item = experiments.get(session, experiment_id, now)
     trial = trials.get(session, experiment_id, number)
@@ -77,6 +105,8 @@ def show(
         budget=catalog.ATTACKS[item.attack].budget if item.attack in catalog.ATTACKS else "",
         asked=asked(trial, item.dataset),
         gallery=shown,
+        closely=closely(shown, trial, poison) if shown else None,
+        zoomed=f"&zoom={zoom}" if zoom else "",
         why=[
             why.of(trial, outcome, explained[outcome.victim])
             for outcome in trial.outcomes
@@ -87,6 +117,22 @@ def show(
         before=number - 1 if number > 0 else None,
         after=number + 1 if number + 1 < item.trials_total else None,
         is_live=item.state in OPEN and trial.state in OPEN,
+    )
+
+
+def closely(shown: Gallery, trial: TrialView, number: int) -> Closely:
+    """Poison ``number`` of the gallery; its last where there are fewer."""
+    column = shown.columns[min(number, len(shown.columns) - 1)]
+    number = shown.columns.index(column)
+    return Closely(
+        number=number,
+        total=len(shown.columns),
+        index=column.index,
+        base=column.base,
+        poison=column.poison,
+        difference=column.difference,
+        side=shown.closely,
+        stem=f"experiment-{trial.experiment_id}-trial-{trial.number}-{column.index}",
     )
 
 
@@ -172,5 +218,6 @@ def gallery(store: Store, trial: TrialView, zoom: int | None) -> Gallery | None:
         zoom=zoom,
         side=pictures.size * zoom,
         large=pictures.size * max(1, TARGET_PX // pictures.size),
+        closely=pictures.size * max(1, CLOSELY_PX // pictures.size),
         hidden=len(pictures.poisons) - len(columns),
     )

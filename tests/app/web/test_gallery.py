@@ -16,7 +16,8 @@ def test_the_gallery_shows_every_poison_with_base_and_difference(full: TestClien
     text = full.get("/experiments/2/trials/0").text
     pictures = re.findall(r'<img class="pixels"[^>]*src="([^"]+)"', text)
     kinds = [address.split("/")[3] for address in pictures]
-    assert kinds == ["target"] + ["base", "poison", "difference"] * 5
+    # the last three are those of one poison, large
+    assert kinds == ["target"] + ["base", "poison", "difference"] * (5 + 1)
     assert "amplified 3 times" in text
     for address in pictures[:4]:
         answer = full.get(address)

@@ -1,0 +1,52 @@
+// One poison over its base with a slider between them, and arrow keys that walk the poisons.
+"use strict";
+(() => {
+  let shown = 50; // per cent of the width that is still the base; kept from poison to poison
+
+  const place = (slider, input) => {
+    shown = Number(input.value);
+    slider.querySelector(".over img").style.clipPath = `inset(0 0 0 ${shown}%)`;
+    input.setAttribute("aria-valuetext", `${shown} % base, ${100 - shown} % poison`);
+  };
+
+  const dress = () => {
+    for (const slider of document.querySelectorAll("[data-slider]")) {
+      const input = slider.querySelector("input[type=range]");
+      if (!input || slider.classList.contains("is-on")) continue;
+      slider.classList.add("is-on");
+      input.hidden = false;
+      input.value = shown;
+      place(slider, input);
+    }
+  };
+  document.addEventListener("input", (event) => {
+    const slider = event.target.closest?.("[data-slider]");
+    if (slider) place(slider, event.target);
+  });
+
+  // before the page's own arrow keys, which walk from trial to trial
+  const walk = (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const area = event.target.closest?.("[data-walk]");
+    if (!step || !area || event.target.tagName === "INPUT") return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (area.id === "closely") {
+      area.querySelector(`a[rel=${step < 0 ? "prev" : "next"}]`)?.click();
+      return;
+    }
+    const links = [...area.querySelectorAll("a")];
+    links[links.indexOf(event.target.closest("a")) + step]?.focus();
+  };
+  document.addEventListener("keydown", walk, true);
+
+  document.addEventListener("DOMContentLoaded", dress);
+  document.addEventListener("htmx:afterSettle", (event) => {
+    dress();
+    const area = document.getElementById("closely");
+    if (event.target.id === "closely" && document.activeElement === document.body) {
+      area.focus({ preventScroll: true });
+    }
+  });
+})();
