@@ -31,12 +31,16 @@ class Estimate:
 class Comparison:
     """``needed``: with how many trials of our own the verdict would be clear, were the rates what
     they seem; None where it is clear already, or no number of ours could make it so.
+
+    ``per_side``: with how many trials of our own and as many published ones the interval would be
+    20 points wide, +-10, were the rates what they seem; None where the verdict is clear.
     """
 
     difference: float
     interval: Interval
     verdict: Verdict
     needed: int | None
+    per_side: int | None
     words: str
 
 
@@ -62,15 +66,17 @@ def compare(measured: Estimate, published: Estimate) -> Comparison:
     """The difference to a published rate, in numbers and in words."""
     gap, interval = difference(measured, published)
     verdict = _verdict(gap, interval)
-    needed = _needed(measured, published) if verdict == "cannot tell" else None
+    is_open = verdict == "cannot tell"
+    needed = _needed(measured, published) if is_open else None
+    per_side = _per_side(measured, published) if is_open else None
     points = f"{100 * gap:+.1f} points [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
-    if verdict != "cannot tell":
+    if not is_open:
         words = f"{verdict}: {points}"
     elif needed is None:
         words = f"cannot tell, whatever our n: the published one has only {published.n}; {points}"
     else:
         words = f"cannot tell at n = {measured.n}; {needed} trials could; {points}"
-    return Comparison(gap, interval, verdict, needed, words)
+    return Comparison(gap, interval, verdict, needed, per_side, words)
 
 
 def _verdict(gap: float, interval: Interval) -> Verdict:
@@ -88,3 +94,14 @@ def _needed(measured: Estimate, published: Estimate) -> int | None:
         return _verdict(*difference(imagined, published)) != "cannot tell"
 
     return first_that(is_clear) if is_clear(MOST_TRIALS) else None
+
+
+def _per_side(measured: Estimate, published: Estimate) -> int:
+    level = measured.interval.level
+
+    def is_narrow(n: int) -> bool:
+        first, second = (estimate(one.rate * n, n, level) for one in (measured, published))
+        _, interval = difference(first, second)
+        return interval.high - interval.low <= 2 * MARGIN
+
+    return first_that(is_narrow)

@@ -78,6 +78,20 @@ def test_where_the_published_n_is_too_small_no_number_of_ours_helps():
     assert "whatever our n: the published one has only 20" in found.words
 
 
+def test_how_many_trials_on_both_sides_make_it_ten_points():
+    found = stats.compare(stats.estimate(60, 100), stats.estimate(69, 100))
+
+    def width(n):
+        interval = stats.difference(stats.estimate(0.6 * n, n), stats.estimate(0.69 * n, n))[1]
+        return interval.high - interval.low
+
+    assert width(found.per_side) <= 0.2 < width(found.per_side - 1)
+    # the textbook's n for a difference, 1.96^2 (pq + pq) / 0.1^2, less what Wilson gains
+    plain = 1.96**2 * (0.6 * 0.4 + 0.69 * 0.31) / 0.1**2
+    assert 0.95 * plain < found.per_side <= plain
+    assert stats.compare(stats.estimate(5, 100), stats.estimate(5, 100)).per_side is None
+
+
 @given(st.integers(1, 200), st.integers(1, 200), st.data())
 def test_every_pair_of_rates_has_a_verdict_and_a_mirror(m, n, data):
     first = stats.estimate(data.draw(st.integers(0, m)), m)
