@@ -8,13 +8,16 @@ from app.errors import NotFound
 from app.web.forms import Options, Values, flatten
 from poisoning.spec import ExperimentSpec, Profile
 
+# Whose experiments make sense by themselves; the others are launched as the studies they are.
+OFFERED = ("demonstration", "baselines", "report")
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 
 def menu() -> list[tuple[str, Options]]:
     """(study and profile, its experiments), each by an address of its own."""
     groups = []
-    for name, study in poisoning.studies.STUDIES.items():
+    for name in OFFERED:
+        study = poisoning.studies.STUDIES[name]
         for profile in profiles_of(study):
             entries = [
                 (f"{name}:{profile}:{number}", title)
