@@ -42,9 +42,14 @@ SCALES: dict[Profile, Scale] = {
     "paper": Scale(None, None, None, None, None, "as published", "as published", True, True),
 }  # fmt: skip
 
-# Measured with `python -m poisoning study NAME`, checkpoints included, on 2 cores of an Intel Xeon
-# at 2.80 GHz, 2026-11-23, one run each; what is not in here has not been measured.
-MINUTES: dict[tuple[str, Profile], float] = {}
+# Measured with `python -m poisoning study NAME --threads 1`, checkpoints included, one run each, on
+# 2 cores of an Intel Xeon at 2.80 GHz that had three times as much other work (2026-11-23): alone
+# they take less. What is not in here has not been measured.
+MINUTES: dict[tuple[str, Profile], float] = {
+    ("baselines", "smoke"): 4.0,
+    ("black_box", "smoke"): 6.2,
+    ("patch_size", "smoke"): 5.9,
+}
 
 HEADER = ("profile", "trials", "steps", "epochs", "victims", "data", "minutes on 2 cores")
 
