@@ -1,134 +1,283 @@
+"""Every study in every profile: what it runs, and what its tables make of what was found."""
+
+import itertools
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
-from poisoning import results, studies
-from poisoning.events import Judged, OutcomeResult, Setup, TrialDone
+from poisoning import catalog, published, tables, targets
+from poisoning.cli import main
+from poisoning.events import Extras, Judged, OutcomeResult, Setup, TrialDone
+from poisoning.params import FrozenVictim, NoPerturbation
+from poisoning.profiles import SCALES, SMALL_DATA
+from poisoning.published import Published
 from poisoning.recipes import RECIPES
 from poisoning.results import Results
-from poisoning.studies.demonstration import STUDY
+from poisoning.spec import DataSpec, ExperimentSpec, FieldError
+from poisoning.stats import estimate
+from poisoning.studies import STUDIES
+from poisoning.studies.filling import judge
+from poisoning.studies.flips_and_shifts import VARIANTS
+from poisoning.studies.study import Line, Place, Study
+
+EACH = [(study, profile) for study in STUDIES.values() for profile in study.profiles]
+NAMES = [f"{study.name}-{profile}" for study, profile in EACH]
+BASE = 3
 
 
-@pytest.mark.parametrize("study", studies.STUDIES.values(), ids=list(studies.STUDIES))
-def test_every_study_can_be_launched_in_each_of_its_profiles(study):
-    assert study.title and study.description
-    for profile in study.profiles:
-        made = study.experiments(profile)
-        assert made
-        assert len({title for title, _ in made}) == len(made)
-        for _, spec in made:
-            assert spec.profile == profile
-            assert {*spec.surrogates, *(v.checkpoint for v in spec.victims)} <= RECIPES.keys()
+@pytest.mark.parametrize(("study", "profile"), EACH, ids=NAMES)
+def test_every_study_can_be_launched_in_each_of_its_profiles(study, profile):
+    made = study.experiments(profile)
+    assert study.title and study.description and made
+    assert len({title for title, _ in made}) == len(made)
+    for _, spec in made:
+        assert spec.profile == profile
+        assert {name for _, name in spec.checkpoint_names()} <= RECIPES.keys()
+        assert ExperimentSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
-def test_studies_are_torch_free():
+@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+def test_no_two_victims_and_no_surrogates_of_a_smoke_study_fall_together(study):
+    """Stand-ins may be few, but what is another network on paper is another network in small."""
+    for _, spec in study.experiments("smoke"):
+        recipes = [RECIPES[name] for name in spec.surrogates if name != "sampled"]
+        assert len(set(spec.surrogates)) == len(spec.surrogates) and len(recipes) <= 3
+        victims = [v.model_dump_json(exclude={"label"}) for v in spec.victims]
+        if len(set(victims)) < len(victims):
+            assert all(v.regime == "from_scratch" for v in spec.victims)
+
+
+def test_smoke_studies_need_no_download_but_two_and_have_five_trials():
+    downloads = {
+        study.name
+        for study in STUDIES.values()
+        for _, spec in study.experiments("smoke")
+        if catalog.dataset(spec.data.dataset).folder
+    }
+    assert downloads <= {"benchmark_tinyimagenet_transfer", "benchmark_tinyimagenet_from_scratch"}
+    for study in STUDIES.values():
+        assert all(spec.trials >= 5 for _, spec in study.experiments("smoke"))
+    assert {small.dataset for small in SMALL_DATA.values()} == {"digits_5_9", "tinyimagenet_subset"}
+
+
+def test_paper_studies_have_a_hundred_trials():
+    for study in STUDIES.values():
+        if "paper" in study.profiles:
+            assert {spec.trials for _, spec in study.experiments("paper")} == {100}
+
+
+def test_the_names_of_moved_targets_are_those_that_are_asked():
+    assert tuple(VARIANTS) == targets.VARIANTS
+
+
+def test_studies_and_tables_are_torch_free():
     code = "import sys, poisoning.studies; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_demonstration_is_what_it_says():
-    made = [spec for _, spec in STUDY.experiments("quick")]
-    assert [spec.attack.name for spec in made] == [
-        "no_perturbation", "feature_collision", "bullseye_polytope",
-    ]  # fmt: skip
-    for spec in made:
-        assert spec.trials == 20 and spec.data.dataset == "digits_5_9"
-        assert getattr(spec.attack, "eps_255", 0) <= 32
-        white, black = (RECIPES[victim.checkpoint] for victim in spec.victims)
-        assert white == RECIPES[spec.surrogates[0]] and white.model != black.model
-        assert white.dataset == black.dataset == "digits_0_4"
-    assert len({(spec.data, spec.victims, spec.seed) for spec in made}) == 1
+# --- tables of what was found -----------------------------------------------------------------
 
 
-def judged(is_base, accuracy):
-    return Judged(
-        prediction=1 if is_base else 0, confidence=0.5, margin=0.1, clean_accuracy=accuracy
-    )
+def judged(accuracy):
+    return Judged(prediction=0, confidence=0.5, margin=0.1, clean_accuracy=accuracy)
 
 
-def outcome(number, success, twin_success, accuracy):
-    return OutcomeResult(
-        victim=number,
-        access="white_box" if number == 0 else "black_box",
-        success=success,
-        poisoned=judged(success, accuracy),
-        twin=judged(twin_success, accuracy),
-        twin_success=twin_success,
-        clean_images=246,
-        seconds=0.1,
-        outcome_hash=f"o{number}",
-    )
-
-
-def trial(index, successes, twins=(False, False), accuracy=0.95, linf_255=32):
+def trial(index, victims, is_fooled, is_twin_fooled=False, moved=False, linf_255=0):
+    said = {True: BASE, False: 0}
+    one = OutcomeResult(
+        victim=0, access="white_box", success=is_fooled, twin_success=is_twin_fooled,
+        poisoned=judged(0.8), twin=judged(0.85), clean_images=10, seconds=0.1, outcome_hash="x",
+        extras=Extras(
+            variants=dict.fromkeys(targets.VARIANTS, said[moved]),
+            twin_variants=dict.fromkeys(targets.VARIANTS, 0),
+        ),
+    )  # fmt: skip
     return TrialDone(
         index=index,
-        setup=Setup(target_class=0, target_index=index, base_class=1, base_indices=(1, 2)),
-        poison_set="x",
-        poison_set_hash="x",
-        craft_hash=f"c{index}",
-        craft_seconds=0.1,
-        linf_255=linf_255,
-        mean_l2=0.1,
-        ssim=0.9,
-        final_loss=0.1,
-        outcomes=tuple(
-            outcome(v, *pair, accuracy) for v, pair in enumerate(zip(successes, twins, strict=True))
-        ),
+        setup=Setup(target_class=0, target_index=index, base_class=BASE, base_indices=(1,)),
+        poison_set="x", poison_set_hash="x", craft_hash=f"c{index}", craft_seconds=0.1,
+        linf_255=linf_255, mean_l2=0.1, ssim=0.9, final_loss=None,
+        outcomes=tuple(one.model_copy(update={"victim": v}) for v in range(victims)),
+    )  # fmt: skip
+
+
+def found_of(study, profile, share=0.4):
+    """As if every experiment of a study had been run, each with the same rate."""
+    return [
+        Results(
+            title,
+            spec,
+            [trial(i, len(spec.victims), i < share * spec.trials) for i in range(spec.trials)],
+        )
+        for title, spec in study.experiments(profile)
+    ]
+
+
+@pytest.mark.parametrize(("study", "profile"), EACH, ids=NAMES)
+def test_every_cell_of_a_study_is_filled_from_its_experiments(study, profile):
+    found = found_of(study, profile)
+    made = [table for table in study.tables(found) if table.cells]
+    assert made
+    specs = {results.title: results.spec for results in found}
+    for table in made:
+        places = Counter((cell.row, cell.column) for cell in table.cells)
+        assert set(places.values()) == {1}, "a cell stands twice"
+        for cell in table.cells:
+            assert cell.n == specs[cell.experiment].trials
+            assert cell.note == "" or profile
+            assert all(0 <= victim < len(specs[cell.experiment].victims) for victim in cell.victims)
+    used = {cell.experiment for table in made for cell in table.cells}
+    assert used == specs.keys(), "an experiment fills no cell"
+
+
+@pytest.mark.parametrize(("study", "profile"), EACH, ids=NAMES)
+def test_only_the_paper_profile_is_compared_with_what_is_published(study, profile):
+    cells = [cell for table in study.tables(found_of(study, profile)) for cell in table.cells]
+    if profile != "paper":
+        assert not any(cell.verdict for cell in cells)
+    if profile == "smoke":
+        assert all(cell.published is published.NOTHING for cell in cells)
+    if profile == "paper":
+        known = [cell for cell in cells if cell.published.n]
+        assert all(cell.verdict for cell in known)
+
+
+def test_the_benchmarks_cells_stand_beside_their_own_figures():
+    study = STUDIES["benchmark_cifar10_transfer"]
+    found = found_of(study, "paper", share=0.85)
+    frozen = study.tables(found)[0]
+    cells = {(cell.row, cell.column): cell for cell in frozen.cells}
+    white = cells["BP", published.WHITE]
+    assert white.published.percent == 85
+    # a hundred trials beside a hundred: even the same rate is not known to within ten points
+    assert white.verdict.startswith("cannot tell at n = 100; 105 trials could; +0.0 points")
+    assert cells["CP", published.WHITE].verdict.startswith("differs")
+    assert cells["FC", published.WHITE].published.percent == 22
+    assert cells["BP", published.BLACK].victims == (2, 3)
+    assert cells["FC, ours", published.WHITE].published is published.NOTHING
+
+
+def test_the_reports_own_figures_are_shown_and_never_judged():
+    study = STUDIES["report"]
+    for table in study.tables(found_of(study, "paper")):
+        for cell in table.cells:
+            assert cell.published.label == "as reported, unverified" and cell.verdict == ""
+
+
+def tiny_study(*lines):
+    return Study("x", "X", "A study.", lambda profile: lines)
+
+
+def spec_of(trials=10, profile="paper", poisons=2, victims=1):
+    checkpoints = (f"convnet3-digits_0_4-s{seed}" for seed in range(victims))
+    return ExperimentSpec(
+        attack=NoPerturbation(),
+        victims=tuple(FrozenVictim(checkpoint=name) for name in checkpoints),
+        data=DataSpec(dataset="digits_5_9", train_size=100, poisons=poisons),
+        trials=trials,
+        profile=profile,
     )
 
 
-def demonstration(bullseye=15, **changes):
-    """Results as they should be: the control 1 of 20, Bullseye Polytope ``bullseye`` of 20."""
-    found = []
-    for title, spec in STUDY.experiments("quick"):
-        name = spec.attack.name
-        hits = {"no_perturbation": 1, "feature_collision": 5, "bullseye_polytope": bullseye}[name]
-        allowed = 0 if name == "no_perturbation" else 32
-        trials = [trial(i, (i < hits, False), (i < 1, False), linf_255=allowed) for i in range(20)]
-        found.append(Results(title, spec, changes.get(name, trials)))
-    return found
+def test_a_cell_counts_successes_twins_and_moved_targets():
+    spec = spec_of()
+    study = tiny_study(
+        Line("one", spec, (Place("T", "a", "x"), Place("T", "a", "flipped", variant="flip")))
+    )
+    trials = [trial(i, 1, i < 4, is_twin_fooled=i < 1, moved=i < 7) for i in range(10)]
+    (plain, flipped) = study.tables([Results("another title", spec, trials)])[0].cells
+    assert (plain.n, plain.successes, plain.twin_successes) == (10, 4, 1)
+    assert plain.excess == pytest.approx(0.3)
+    assert (plain.clean_accuracy, plain.twin_clean_accuracy) == pytest.approx((0.8, 0.85))
+    assert (flipped.successes, flipped.twin_successes) == (7, 0)
 
 
-def test_what_should_hold_holds():
-    assert STUDY.verdict(demonstration()) == []
+def test_a_table_without_results_has_its_lines_and_no_rates():
+    made = tiny_study(Line("one", spec_of(), (Place("T", "a", "x"),))).tables([], "paper")[0]
+    (cell,) = made.cells
+    assert cell.n == 0 and made.lines[0][3] == "0 of 10"
 
 
-def test_a_weak_attack_does_not_hold():
-    (fault,) = STUDY.verdict(demonstration(bullseye=5))
-    assert "Bullseye Polytope's lower bound, 0.112, is not above" in fault
+def test_what_was_run_under_another_spec_is_not_taken_for_it():
+    found = [Results("one", spec_of(poisons=3), [trial(0, 1, True)])]
+    study = tiny_study(Line("one", spec_of(), (Place("T", "a", "x"),)))
+    assert study.tables(found, "paper")[0].cells[0].n == 0
+
+
+def test_a_direction_is_judged_on_the_setups_both_cells_have():
+    lower = Published("quoted", "s", direction="lower")
+    before, after = spec_of(trials=40), spec_of(trials=40, poisons=3)
+    study = tiny_study(
+        Line("before", before, (Place("T", "a", "before"),)),
+        Line("after", after, (Place("T", "a", "after", published=lower,
+                                    reference=("a", "before")),)),
+    )  # fmt: skip
+
+    def verdict(first, second):
+        found = [
+            Results("b", before, [trial(i, 1, i < first) for i in range(40)]),
+            Results("a", after, [trial(i, 1, i < second) for i in range(40)]),
+        ]
+        return study.tables(found)[0].cells[1].verdict
+
+    assert verdict(30, 5).startswith("agrees: -62.5 points")
+    assert verdict(5, 30).startswith("differs: +62.5 points")
+    assert verdict(10, 9).startswith("cannot tell at n = 40")
 
 
 @pytest.mark.parametrize(
-    ("name", "trials", "word"),
-    [
-        ("no_perturbation",
-         [trial(i, (i == 3, False), (False, False), linf_255=0) for i in range(20)], "twin"),
-        ("no_perturbation", [trial(i, (False, False), linf_255=1) for i in range(20)], "0/255"),
-        ("feature_collision", [trial(i, (False, False)) for i in range(19)], "19 outcomes"),
-        ("feature_collision", [], "0 outcomes"),
-        ("feature_collision",
-         [trial(i, (False, False), linf_255=33) for i in range(20)], "32/255"),
-        ("feature_collision",
-         [trial(i, (False, False), accuracy=0.89) for i in range(20)], "0.890"),
-    ],
-    ids=["twin", "control changed", "a trial is missing", "no trial", "budget", "accuracy"],
-)  # fmt: skip
-def test_what_does_not_hold_is_told(name, trials, word):
-    faults = STUDY.verdict(demonstration(**{name: trials}))
-    assert faults and any(word in fault for fault in faults)
+    ("hits", "words"),
+    [(2, "agrees: below 20"), (60, "differs: above 20"), (20, "cannot tell at n = 100")],
+)
+def test_a_bound_is_judged_by_the_interval(hits, words):
+    assert judge(estimate(hits, 100), Published("quoted", "s", below=20)) == words
 
 
-def test_a_study_without_its_experiments_does_not_hold():
-    assert STUDY.verdict([])
-    assert STUDY.verdict(demonstration()[1:])
+def test_nothing_on_record_and_a_figure_without_n_are_not_judged():
+    assert judge(estimate(5, 10), published.NOTHING) == ""
+    assert judge(estimate(5, 10), published.REPORTED["CP"]) == ""
 
 
-def test_the_table_says_rate_error_n_interval_and_twin():
-    text = results.table(demonstration())
-    lines = text.splitlines()
-    assert len(lines) == 1 + 3 * 2
-    bullseye = next(x for x in lines if x.startswith("Bullseye") and "white box" in x)
-    assert "75.0 +- 11.18" in bullseye and "[53.1, 88.8]" in bullseye
-    assert "32/255" in bullseye and " 20 " in bullseye and " 5.0 " in bullseye
+# --- what must hold of every study ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+def test_a_study_whose_trials_are_missing_does_not_hold(study):
+    found = found_of(study, "smoke")
+    found[0].trials.pop()
+    assert any("4 trials, not 5" in fault for fault in study.verdict(found))
+
+
+def test_a_poison_over_its_budget_and_a_control_that_changes_anything_do_not_hold():
+    study = STUDIES["patch_size"]
+    found = found_of(study, "smoke")
+    assert study.verdict(found) == []
+    over = trial(0, 1, False, linf_255=17)
+    found[0].trials[0] = over
+    assert any("changes a pixel by more than" in fault for fault in study.verdict(found))
+    control = tiny_study(Line("one", spec_of(trials=1), (Place("T", "a", "x"),)))
+    (fault,) = control.verdict([Results("one", spec_of(trials=1), [trial(0, 1, True)])])
+    assert "not its twin's" in fault
+
+
+def test_a_profile_a_study_does_not_have_is_refused():
+    with pytest.raises(FieldError, match="paper"):
+        STUDIES["demonstration"].experiments("paper")
+
+
+# --- the command line -------------------------------------------------------------------------
+
+
+def test_the_command_line_lists_all_studies(capsys):
+    assert main(["study"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown and study.title in shown for name, study in STUDIES.items())
+
+
+def test_scales_grow():
+    for knob in ("trials", "steps", "epochs"):
+        sizes = [getattr(SCALES[name], knob) or 10**9 for name in ("smoke", "quick", "paper")]
+        assert all(small < large for small, large in itertools.pairwise(sizes)), knob
+    assert set(tables.FORMS)
