@@ -111,7 +111,7 @@ def _chart(
         high=high,
         low=low,
         is_log=is_log,
-        sentence=" ".join(_in_words(curve) for curve in last),
+        sentence=_in_words(last),
     )
 
 
@@ -135,15 +135,20 @@ def _x(share: float) -> str:
     return f"{LEFT + share * (WIDTH - LEFT - EDGE):.1f}"
 
 
-def _in_words(curve: CurveView) -> str:
-    """From where to where it went in its last run."""
-    runs = _runs(curve)
-    (_, first, _), (share, last, _) = runs[-1][0], runs[-1][-1]
-    who = "the twins'" if curve.name == TWIN else "it"
-    which = f"In the last of {len(runs)} runs " if len(runs) > 1 else ""
+def _in_words(curves: Sequence[CurveView]) -> str:
+    """From where to where the values of one batch went in their last run, its twins' last."""
+    main, *others = sorted(curves, key=lambda curve: curve.name != MAIN)
+    runs = len(_runs(main))
+    which = f"In the last of {runs} runs it" if runs > 1 else "It"
+    share = max(curve.points[-1][0] for curve in curves)
     where = "" if share >= 1 else f", at {words.percent(share, 0)} % of the stage"
-    said = f"{which}{who} went from {words.compact(first)} to {words.compact(last)}{where}."
-    return said[0].upper() + said[1:]
+    twins = "".join(f", the twins' {_course(curve)}" for curve in others)
+    return f"{which} went {_course(main)}{twins}{where}."
+
+
+def _course(curve: CurveView) -> str:
+    last = _runs(curve)[-1]
+    return f"from {words.compact(last[0][1])} to {words.compact(last[-1][1])}"
 
 
 # --- rates so far -------------------------------------------------------------------------------

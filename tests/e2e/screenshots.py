@@ -62,6 +62,10 @@ def discover(page: Page, url: str) -> dict[str, str]:
         link = first_link(page, r"/trials/\d+$")
         if link:
             pages["trial"] = link
+            page.goto(url + link)
+            same = page.locator("a[href^='/setups?']").first
+            if same.count():
+                pages["setup"] = same.get_attribute("href") or ""
     return pages
 
 

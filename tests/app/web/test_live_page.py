@@ -61,8 +61,8 @@ def test_curves_are_drawn_and_said_in_words(watched: TestClient) -> None:
     text = text_of(watched)
     assert "Objective of crafting" in text
     assert "It went from 1 to 0.25, at 50 % of the stage." in text
+    assert "from 0.04 to 0.01, the twins&#39; from 0.08 to 0.02, at 40 % of the stage." in text
     assert "Training loss, ConvNet-3, frozen" in text
-    assert "The twins&#39; went from 0.08 to 0.02" in text
     drawn = re.findall(r'<svg class="plane".*?</svg>', text)
     assert len(drawn) == 4 and all('role="img" aria-label="' in one for one in drawn)
 
