@@ -25,7 +25,9 @@ from poisoning.stats.rates import check
 # Slopes allowed. The steepest goes from 10 to 90 % within a factor of 1.25 in dose: steeper ones
 # are not told apart by any sweep, and would leave the likelihood without a maximum.
 FLATTEST, STEEPEST = 1e-6, 20.0
+LOG_SLOPES = np.linspace(math.log(FLATTEST), math.log(STEEPEST), 40)
 FAR = 30.0  # a logit as good as infinite
+HEIGHTS = np.linspace(-FAR, FAR, 61)  # logits of flat curves to start from
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ class Points:
         columns = (doses, successes, trials, [floor] * len(doses))
         return cls(*(np.asarray(column, dtype=float) for column in columns))
 
-    def log_likelihood(self, logits: np.ndarray | float) -> float:
-        """Of the rates floor + (1 - floor) expit(logits), up to the binomial coefficients."""
+    def log_likelihood(self, logits: np.ndarray | float) -> np.ndarray:
+        """Of the rates floor + (1 - floor) expit(logits), up to the binomial coefficients.
+
+        Logits are [..., points], or one for all points; the answer is [...].
+        """
         log_p, log_q = self._logs(logits)
-        return float(np.sum(self.successes * log_p + (self.trials - self.successes) * log_q))
+        return (self.successes * log_p + (self.trials - self.successes) * log_q).sum(-1)
 
     def score(self, logits: np.ndarray) -> np.ndarray:
         """Derivative of the log likelihood by every point's logit."""
@@ -75,10 +80,14 @@ class Points:
         distance = np.log(self.doses) - midpoint
 
         def loss(log_slope: float) -> float:
-            return -self.log_likelihood(math.exp(log_slope) * distance)
+            return -float(self.log_likelihood(math.exp(log_slope) * distance))
 
-        bounds = math.log(FLATTEST), math.log(STEEPEST)
-        return -float(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").fun)
+        # a floor may leave several maxima: the best of a grid first, then between its neighbours
+        tried = self.log_likelihood(np.exp(LOG_SLOPES)[:, None] * distance)
+        at = int(tried.argmax())
+        bounds = LOG_SLOPES[max(at - 1, 0)], LOG_SLOPES[min(at + 1, len(LOG_SLOPES) - 1)]
+        found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")
+        return max(-float(found.fun), float(tried[at]))
 
     def best_out_of_sight(self, side: int) -> float:
         """What the profile tends to where ED50 goes to nought (-1) or to infinity (1).
@@ -87,7 +96,7 @@ class Points:
         """
         bounds = (-FAR, 0.0) if side == 1 else (0.0, FAR)
         found = optimize.minimize_scalar(
-            lambda logit: -self.log_likelihood(logit), bounds=bounds, method="bounded"
+            lambda logit: -float(self.log_likelihood(logit)), bounds=bounds, method="bounded"
         )
         return -float(found.fun)
 
@@ -167,27 +176,38 @@ def fit(
 
 
 def likeliest(points: Points) -> tuple[float, float, float]:
-    """Log ED50, slope and log likelihood of the best curve.
+    """Log ED50, slope and log likelihood of the best curve: the best of a grid, refined.
 
-    In (height, slope) the likelihood is concave without a floor, so that one start will do.
+    In (height, slope) the likelihood is concave without a floor; with one it may have several
+    maxima, so that the start matters.
     """
-    heights = (-2.0, 0.0, 2.0) if points.floors.any() else (0.0,)
     logs = np.log(points.doses)
     centre = float(logs.mean())
+    starts = _starts(logs, centre)
+    tried = points.log_likelihood(starts[:, :1] + starts[:, 1:] * (logs - centre))
 
     def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
         logits = at[0] + at[1] * (logs - centre)
         score = points.score(logits)
-        return -points.log_likelihood(logits), -np.array([score.sum(), score @ (logs - centre)])
+        gradient = -np.array([score.sum(), score @ (logs - centre)])
+        return -float(points.log_likelihood(logits)), gradient
 
+    start = starts[tried.argmax()]
     bounds = [(None, None), (FLATTEST, STEEPEST)]
-    found = [
-        optimize.minimize(loss, (height, 1.0), jac=True, method="L-BFGS-B", bounds=bounds)
-        for height in heights
-    ]
-    best = min(found, key=lambda one: one.fun)
+    best = optimize.minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13}
+    )
     height, slope = map(float, best.x)
     return centre - height / slope, slope, -float(best.fun)
+
+
+def _starts(logs: np.ndarray, centre: float) -> np.ndarray:
+    """Pairs of a height and a slope [N, 2]: midpoints in and around the doses; flat curves."""
+    span = np.ptp(logs)
+    midpoints = np.linspace(logs.min() - span, logs.max() + span, 90)[:, None]
+    slopes = np.broadcast_to(np.exp(LOG_SLOPES), (90, len(LOG_SLOPES)))
+    curved = np.stack([slopes * (centre - midpoints), slopes], -1).reshape(-1, 2)
+    return np.concatenate([curved, np.stack([HEIGHTS, np.full_like(HEIGHTS, FLATTEST)], -1)])
 
 
 def _profile_interval(points: Points, midpoint: float, likelihood: float, level: float) -> Interval:
@@ -209,5 +229,6 @@ def _profile_interval(points: Points, midpoint: float, likelihood: float, level:
             step *= 2
             outside += step
         ends.append(float(optimize.brentq(excess, midpoint, outside, xtol=1e-4)))
-    low, high = np.exp(ends)
+    with np.errstate(over="ignore"):  # a limit out of all reason is none
+        low, high = np.exp(ends)
     return Interval(float(low), float(high), level)

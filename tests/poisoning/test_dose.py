@@ -117,6 +117,21 @@ def test_the_interval_is_where_the_profile_has_fallen_by_half_a_chi_square(floor
     assert found.rate(found.ed50.dose) == pytest.approx((1 + floor) / 2)
 
 
+@pytest.mark.parametrize("floor", [0.0, 0.1, 0.5, 0.95])
+def test_whatever_was_measured_has_a_curve_no_grid_beats(floor):
+    """Also rates that fall with the dose, or lie below the floor: several maxima then."""
+    rng = np.random.default_rng(6)
+    for _ in range(12):
+        doses = np.sort(rng.choice(1000, rng.integers(2, 7), replace=False) + 1.0)
+        trials = rng.choice([1, 5, 20, 100], len(doses))
+        successes = rng.binomial(trials, rng.choice([0, 0.1, 0.5, 0.9, 1], len(doses)))
+        found = dose.fit(doses.tolist(), successes.tolist(), trials.tolist(), floor)
+        assert found.ed50.interval.low <= found.ed50.interval.high
+        midpoints = np.linspace(-3, 10, 80)[:, None, None]
+        logits = np.geomspace(0.01, 20, 60)[:, None] * (np.log(doses) - midpoints)
+        assert found.log_likelihood >= found.points.log_likelihood(logits).max() - 1e-3
+
+
 def test_a_dose_outside_the_range_is_a_value_with_its_direction():
     doses, trials = [1, 3, 10, 30, 100], [20] * 5
     weak = dose.fit(doses, [0, 0, 0, 0, 1], trials).ed50
