@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -32,6 +32,7 @@ def test_wilson_of_a_hundred_trials(successes, low, high):
     assert round(100 * interval.high, 1) == high
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.data(), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
 def test_wilson_is_scipys(n, data, level):
     successes = data.draw(st.integers(0, n))
@@ -42,6 +43,7 @@ def test_wilson_is_scipys(n, data, level):
     assert 0 <= interval.low <= successes / n <= interval.high <= 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_scipys_exact_sign_test(first, second):
     expected = 1.0 if first + second == 0 else scipy_stats.binomtest(first, first + second).pvalue
@@ -63,6 +65,7 @@ def test_paired_excess_of_the_published_examples(counts, difference, low, high):
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-5)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(0, 30)] * 4).filter(any))
 def test_paired_excess_is_an_interval_around_the_difference_and_changes_sign(counts):
     a, b, c, d = counts

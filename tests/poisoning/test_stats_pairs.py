@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -16,6 +16,7 @@ def test_holm_of_the_textbook_example():
     assert stats.holm([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.sampled_from([0.01, 0.05, 0.2]))
 def test_holm_rejects_what_its_step_down_rule_rejects(p_values, alpha):
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poisoning import stats
@@ -92,6 +92,7 @@ def test_how_many_trials_on_both_sides_make_it_ten_points():
     assert stats.compare(stats.estimate(5, 100), stats.estimate(5, 100)).per_side is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.data())
 def test_every_pair_of_rates_has_a_verdict_and_a_mirror(m, n, data):
     first = stats.estimate(data.draw(st.integers(0, m)), m)
