@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 import poisoning
 from app.web import docstrings
 from app.web.attacks import family
-from poisoning import catalog
+from poisoning import catalog, params
 from tests.app import rows
 
 ROOT = Path(poisoning.__file__).parent
@@ -38,7 +38,8 @@ def test_the_forms_of_an_attack_say_what_differs() -> None:
     forms = family(catalog.attack("feature_collision_l2"))
     assert forms[0].attack.name == "feature_collision"
     [l2] = [form for form in forms if form.attack.name == "feature_collision_l2"]
-    assert "no Budget eps" in l2.differs and "Beta 4" in l2.differs
+    beta = params.FeatureCollisionL2().beta
+    assert "no Budget eps" in l2.differs and f"Beta {beta:g}" in l2.differs
     assert forms[0].differs == ""
     assert family(catalog.attack("witches_brew")) == []
 
