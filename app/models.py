@@ -78,12 +78,32 @@ class Study(Base):
     experiments: Mapped[list["Experiment"]] = relationship(back_populates="study")
 
 
+class Sweep(Base):
+    """One field of an experiment at several values: how much poison it takes.
+
+    ``field`` and ``ladder`` are those of a dose.Sweep of ``spec``. A grid runs every rung; an
+    adaptive one measures next where the curve asks for it, ``budget`` trials at most.
+    """
+
+    __tablename__ = "sweeps"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(200))
+    field: Mapped[str] = mapped_column(String(60))
+    ladder: Mapped[list[float]] = mapped_column(JSON)
+    design: Mapped[str] = mapped_column(String(16))  # grid | adaptive
+    budget: Mapped[int | None] = mapped_column(Integer)
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    experiments: Mapped[list["Experiment"]] = relationship(back_populates="sweep")
+
+
 class Experiment(Base):
     """One attack spec, a list of victim specs, N setups."""
 
     __tablename__ = "experiments"
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"))
+    sweep_id: Mapped[int | None] = mapped_column(ForeignKey("sweeps.id"), index=True)
     title: Mapped[str] = mapped_column(String(200))
     notes: Mapped[str] = mapped_column(Text, default="")
     # queued | waiting (for a checkpoint) | running | done | failed | cancelled
@@ -98,6 +118,11 @@ class Experiment(Base):
     profile: Mapped[str] = mapped_column(String(16))
     precision: Mapped[str] = mapped_column(String(16))
     trials_total: Mapped[int] = mapped_column(Integer)
+    # stop when every victim's interval is at most this wide (a fraction); None: run all trials
+    stop_width: Mapped[float | None] = mapped_column(Float)
+    # looked at before its n was fixed: it may stop early, or was extended; its intervals are
+    # confidence sequences from then on
+    is_sequential: Mapped[bool] = mapped_column(Boolean, default=False, server_default="0")
     cloned_from: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
     tags: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -106,6 +131,7 @@ class Experiment(Base):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     study: Mapped[Study | None] = relationship(back_populates="experiments")
+    sweep: Mapped[Sweep | None] = relationship(back_populates="experiments")
     trials: Mapped[list["Trial"]] = relationship(
         back_populates="experiment", order_by="Trial.number"
     )
