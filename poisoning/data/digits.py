@@ -4,6 +4,7 @@ Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80: 1,797 scans of
 17 grey levels. Halves of the classes make a transfer setting: pretrain on 0-4, attack on 5-9.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,19 @@ def load_5_9(data_dir: Path) -> tuple[Split, Split]:
     return _load(range(5, 10))
 
 
-def _load(digits: range) -> tuple[Split, Split]:
-    from sklearn.datasets import load_digits
+def _file() -> Path:
+    """Where scikit-learn keeps the scans. Its own loader would take seconds to import, every job
+    anew.
+    """
+    found = find_spec("sklearn")
+    assert found is not None and found.origin is not None  # it is a dependency
+    return Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
-    scans, names = load_digits(return_X_y=True)
-    images = upscale(scans.reshape(-1, 8, 8).astype(np.int64))
+
+def _load(digits: range) -> tuple[Split, Split]:
+    table = np.loadtxt(_file(), delimiter=",", dtype=np.int64)
+    scans, names = table[:, :-1], table[:, -1]
+    images = upscale(scans.reshape(-1, 8, 8))
     rank = np.zeros(len(names), dtype=np.int64)  # place of each image within its class
     for digit in digits:
         of_class = names == digit

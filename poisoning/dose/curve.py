@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from poisoning.stats import Interval
 from poisoning.stats.rates import check
@@ -212,7 +212,7 @@ def _starts(logs: np.ndarray, centre: float) -> np.ndarray:
 
 def _profile_interval(points: Points, midpoint: float, likelihood: float, level: float) -> Interval:
     """All ED50 whose profile is within half a chi-square quantile of the maximum."""
-    limit = likelihood - float(stats.chi2.ppf(level, 1)) / 2
+    limit = likelihood - float(special.chdtri(1, 1 - level)) / 2
     logs = np.log(points.doses)
 
     def excess(at: float) -> float:

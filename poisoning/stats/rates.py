@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from scipy import stats
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
 @cache
 def quantile(level: float) -> float:
     """The normal quantile of a two-sided level; asked for thousands of times by one page."""
-    return float(stats.norm.ppf(0.5 + level / 2))
+    return float(special.ndtri(0.5 + level / 2))
 
 
 def trials_for_width(rate: float, width: float, level: float = 0.95) -> int:
