@@ -1,13 +1,11 @@
 """What the server says: one model per noun, shared by the JSON API and the HTML pages."""
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel
 
 from poisoning.events import Extras
-from poisoning.params import CheckpointName
-from poisoning.spec import ExperimentSpec, PretrainSpec, Profile
 
 T = TypeVar("T")
 
@@ -378,45 +376,6 @@ class CatalogueEntry(BaseModel):
     title: str
     about: dict[str, Any] = {}
     knobs: dict[str, Any] = {}
-
-
-# --- what the server is told --------------------------------------------------------------------
-
-
-class Body(BaseModel):
-    """A request's body: an unknown field is an error that names it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-Tag = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, pattern=r"^[^,\s][^,]{0,39}$"),
-    Field(description="A word or two, without commas, to find experiments by."),
-]
-
-
-class LaunchRequest(Body):
-    """An experiment to run; without a title it gets one from its attack and data."""
-
-    spec: ExperimentSpec
-    title: str = Field("", max_length=200)
-    notes: str = Field("", max_length=20_000)
-    tags: list[Tag] = Field([], max_length=20)
-
-
-class StudyRequest(Body):
-    """A study to run by name."""
-
-    name: str = Field(max_length=80)
-    profile: Profile = "quick"
-
-
-class PretrainRequest(Body):
-    """A checkpoint to train: a recipe known by this name, or a spec of one's own."""
-
-    name: CheckpointName
-    spec: PretrainSpec | None = None
 
 
 class Launched(BaseModel):

@@ -9,7 +9,8 @@ from app.api import examples
 from app.api.doors import Caller, Clock, Cursor, DatabaseOf, Key, Limit, SettingsOf
 from app.paging import DEFAULT_LIMIT
 from app.queries import checkpoints as queries
-from app.schemas import CheckpointView, Launched, Page, PretrainRequest
+from app.requests import PretrainRequest
+from app.schemas import CheckpointView, Launched, Page
 from app.services import checkpoints, idempotency
 
 router = APIRouter(tags=["checkpoints"])

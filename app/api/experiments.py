@@ -20,15 +20,8 @@ from app.errors import Invalid
 from app.models import Experiment
 from app.paging import DEFAULT_LIMIT
 from app.queries import experiments as queries
-from app.schemas import (
-    Estimate,
-    ExperimentDetail,
-    ExperimentSummary,
-    Launched,
-    LaunchRequest,
-    LogEntry,
-    Page,
-)
+from app.requests import LaunchRequest
+from app.schemas import Estimate, ExperimentDetail, ExperimentSummary, Launched, LogEntry, Page
 from app.services import estimate as costs
 from app.services import experiments
 from poisoning.spec import Profile

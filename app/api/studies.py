@@ -9,7 +9,8 @@ from app.api import examples
 from app.api.doors import Caller, Clock, Cursor, DatabaseOf, Id, Key, Limit, SettingsOf
 from app.paging import DEFAULT_LIMIT
 from app.queries import studies as queries
-from app.schemas import CatalogueEntry, Launched, Page, StudyRequest, StudyView
+from app.requests import StudyRequest
+from app.schemas import CatalogueEntry, Launched, Page, StudyView
 from app.services import studies
 from poisoning.studies import STUDIES
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict
 from app.models import Experiment, ExperimentCheckpoint, Job, Trial
 from app.queries.experiments import find
-from app.schemas import LaunchRequest
+from app.requests import LaunchRequest
 from app.services import checkpoints, estimate, fit, idempotency, jobs, states
 from app.services.datasets import check_files, check_setups
 from app.settings import Settings

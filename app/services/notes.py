@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import errors
 from app.models import Experiment
 from app.queries.experiments import find
-from app.schemas import Tag
+from app.requests import Tag
 
 
 class Annotation(BaseModel):

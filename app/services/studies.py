@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Invalid
 from app.models import Study
-from app.schemas import LaunchRequest
+from app.requests import LaunchRequest
 from app.services import experiments, idempotency
 from app.settings import Settings
 from poisoning import catalog

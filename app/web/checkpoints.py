@@ -8,7 +8,8 @@ from starlette.responses import RedirectResponse
 from app import queue
 from app.errors import Conflict, Invalid, invalid
 from app.queries import checkpoints
-from app.schemas import CheckpointView, PretrainRequest
+from app.requests import PretrainRequest
+from app.schemas import CheckpointView
 from app.services import checkpoints as service
 from app.web import forms
 from app.web.doors import Clock, DatabaseOf, Reading, Sent, SettingsOf

@@ -10,7 +10,8 @@ from starlette.responses import RedirectResponse
 from app import queue
 from app.errors import Invalid, invalid
 from app.queries import checkpoints, experiments
-from app.schemas import Estimate, LaunchRequest
+from app.requests import LaunchRequest
+from app.schemas import Estimate
 from app.services import estimate as costs
 from app.services import experiments as experiments_service
 from app.services.datasets import check_files

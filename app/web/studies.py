@@ -12,7 +12,8 @@ import poisoning.studies
 from app import queue
 from app.errors import Invalid, invalid
 from app.queries import studies
-from app.schemas import StudyRequest, StudyView
+from app.requests import StudyRequest
+from app.schemas import StudyView
 from app.services import exports
 from app.services import studies as service
 from app.services.exports import Origin

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app import models
-from app.schemas import LaunchRequest
+from app.requests import LaunchRequest
 from app.services import experiments, sums
 from app.settings import Settings
 from app.storage import Store

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from app.db import Database
 from app.errors import Conflict, Invalid
 from app.models import Base, Experiment, Job
-from app.schemas import LaunchRequest
+from app.requests import LaunchRequest
 from app.services import checkpoints, estimate, experiments, idempotency
 from app.settings import Settings
 from poisoning.recipes import RECIPES

@@ -23,6 +23,7 @@ from app.api import examples
 from app.api.description import describe
 from app.db import Database
 from app.models import now
+from app.requests import LaunchRequest
 from app.services import workers
 from tests.app import workbench as bench
 
@@ -33,7 +34,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 MODELS: list[tuple[dict[str, Any], type[BaseModel]]] = [
-    *((launch, schemas.LaunchRequest) for launch in examples.LAUNCHES),
+    *((launch, LaunchRequest) for launch in examples.LAUNCHES),
     (examples.LAUNCHED, schemas.Launched),
     (examples.STUDY_LAUNCHED, schemas.Launched),
     (examples.CHECKPOINT_LAUNCHED, schemas.Launched),

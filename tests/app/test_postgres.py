@@ -15,7 +15,7 @@ from app.db import Database
 from app.models import Base, Experiment, Job, Outcome
 from app.queries import experiments as experiment_queries
 from app.queries import leaderboards, trials
-from app.schemas import LaunchRequest
+from app.requests import LaunchRequest
 from app.services import experiments, jobs
 from app.settings import Settings
 from tests.app import workbench as bench

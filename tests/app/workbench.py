@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app import schemas
 from app.db import Database
+from app.requests import LaunchRequest
 from app.services import experiments, jobs, results
 from app.services.jobs import Claim, Lease
 from app.settings import Settings
@@ -38,7 +38,7 @@ def spec(**changes: Any) -> ExperimentSpec:
 
 def launch(database: Database, settings: Settings, **changes: Any) -> int:
     """Launch an experiment; its id."""
-    request = schemas.LaunchRequest(spec=spec(**changes))
+    request = LaunchRequest(spec=spec(**changes))
     with database.write() as session:
         return experiments.launch(session, settings, request, AT).id
 
