@@ -5,7 +5,6 @@ Each is a whole ExperimentSpec, so that it can be launched, and varied one facto
 where.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from poisoning import catalog
@@ -30,28 +29,10 @@ from poisoning.params import (
     Triggered,
     WitchesBrew,
 )
-from poisoning.spec import SAMPLED, DataSpec, ExperimentSpec, checkpoint_of
+from poisoning.spec import SAMPLED, DataSpec, ExperimentSpec, checkpoint_of, vary
 
 TRIALS = 100  # behind every published rate
 SEEDS = range(10)  # of the checkpoints of which every trial of a baseline draws one
-
-
-def vary(spec: ExperimentSpec, changes: Mapping[str, Any]) -> ExperimentSpec:
-    """The same experiment with some fields, by dotted path, changed; validated anew.
-
-    ``{"data.poisons": 10, "victims.0.recipe.optimizer": "sgd"}``. Raises what validation raises,
-    and KeyError or IndexError for a path that is not there.
-    """
-    raw = spec.model_dump(mode="json")
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        place: Any = raw
-        for name in parents:
-            place = place[int(name)] if isinstance(place, list) else place[name]
-        key: Any = int(last) if isinstance(place, list) else last
-        place[key]  # must be there
-        place[key] = value
-    return ExperimentSpec.model_validate(raw)
 
 
 # --- the four baselines ------------------------------------------------------------------------

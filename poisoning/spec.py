@@ -6,6 +6,7 @@ change a result (a title, a note, the study it came from) is not in here.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -129,6 +130,24 @@ class ExperimentSpec(Knobs):
 def checkpoint_of(victim: AnyVictim) -> str | None:
     """The checkpoint a victim starts from; None where it starts from random weights."""
     return getattr(victim, "checkpoint", None)
+
+
+def vary(spec: ExperimentSpec, changes: Mapping[str, Any]) -> ExperimentSpec:
+    """The same experiment with some fields, by dotted path, changed; validated anew.
+
+    ``{"data.poisons": 10, "victims.0.recipe.optimizer": "sgd"}``. Raises what validation raises,
+    and KeyError or IndexError for a path that is not there.
+    """
+    raw = spec.model_dump(mode="json")
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place: Any = raw
+        for name in parents:
+            place = place[int(name)] if isinstance(place, list) else place[name]
+        key: Any = int(last) if isinstance(place, list) else last
+        place[key]  # must be there
+        place[key] = value
+    return ExperimentSpec.model_validate(raw)
 
 
 class Adversarial(Knobs):

@@ -1,11 +1,12 @@
 """One field of an experiment at several values. No torch."""
 
+import math
 from typing import Literal
 
 from pydantic import ValidationError, field_validator
 
 from poisoning.params import Knobs
-from poisoning.spec import ExperimentSpec, FieldError
+from poisoning.spec import ExperimentSpec, FieldError, vary
 
 DoseField = Literal["data.poisons", "data.train_size", "attack.eps_255", "attack.patch_size"]
 
@@ -19,8 +20,10 @@ class Sweep(Knobs):
     @field_validator("values")
     @classmethod
     def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if not values or min(values) <= 0 or len(set(values)) != len(values):
-            raise ValueError("a sweep needs values above 0, none of them twice")
+        if not values or not all(0 < value < math.inf for value in values):
+            raise ValueError("a sweep needs values above 0")
+        if len(set(values)) != len(values):
+            raise ValueError("a sweep needs different values, none of them twice")
         return tuple(sorted(values))
 
     def specs(self, spec: ExperimentSpec) -> list[ExperimentSpec]:
@@ -40,15 +43,12 @@ class Sweep(Knobs):
         return list(self.values)
 
     def _at(self, spec: ExperimentSpec, value: float) -> ExperimentSpec:
-        part, name = self.field.split(".")
-        plain = spec.model_dump()
-        if name not in plain[part]:
-            raise FieldError(
-                self.field, f"{plain['attack']['name']} has no {name}", "sweep another field"
-            )
-        plain[part][name] = int(value) if value == int(value) else value
         try:
-            return ExperimentSpec.model_validate(plain)
+            return vary(spec, {self.field: int(value) if value == int(value) else value})
+        except KeyError as name:
+            raise FieldError(
+                self.field, f"{spec.attack.name} has no {name.args[0]}", "sweep another field"
+            ) from None
         except ValidationError as error:
             raise self._refused(value, error) from None
 

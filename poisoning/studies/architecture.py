@@ -5,7 +5,7 @@ from typing import Any
 from poisoning import presets, published
 from poisoning.params import FromScratchVictim
 from poisoning.published import NOTHING
-from poisoning.spec import ExperimentSpec
+from poisoning.spec import ExperimentSpec, vary
 from poisoning.studies.study import Line, Place, Study, in_profiles
 
 TABLE = "Baselines on other architectures"
@@ -18,13 +18,13 @@ def on_model(spec: ExperimentSpec, model: str) -> ExperimentSpec:
     the victim's network) of another architecture.
     """
     if isinstance(spec.victims[0], FromScratchVictim):
-        return presets.vary(spec, {"victims.0.model": model})
+        return vary(spec, {"victims.0.model": model})
     raw = "" if spec.data.normalize else "-raw"
     name = f"{model}-cifar10{raw}-200ep-s0"
     changes: dict[str, Any] = {
         "sampled_from": [], "surrogates": [name], "victims.0.checkpoint": name,
     }  # fmt: skip
-    return presets.vary(spec, changes)
+    return vary(spec, changes)
 
 
 def lines() -> list[Line]:

@@ -2,7 +2,7 @@
 
 from poisoning import presets, published
 from poisoning.published import NOTHING
-from poisoning.spec import ExperimentSpec
+from poisoning.spec import ExperimentSpec, vary
 from poisoning.studies.study import Line, Place, Study, in_profiles
 
 TABLE = "Baselines without access to the victim"
@@ -25,7 +25,7 @@ def against(spec: ExperimentSpec, networks: tuple[str, ...]) -> ExperimentSpec:
         "surrogates": [networks[0]],
         "victims": [victim | {"checkpoint": name} for name in networks],
     }
-    return presets.vary(spec, changes)
+    return vary(spec, changes)
 
 
 def lines() -> list[Line]:

@@ -1,7 +1,7 @@
 """How many images the victim trains on: with a fixed number of poisons, and a fixed share."""
 
 from poisoning import presets
-from poisoning.spec import ExperimentSpec
+from poisoning.spec import ExperimentSpec, vary
 from poisoning.studies.study import Line, Place, Study, in_profiles
 
 COUNT = "Baselines by training set size: a fixed number of poisons"
@@ -16,7 +16,7 @@ NOTE = "on record: FC and CP vary strongly even at a fixed share; no trend commo
 
 
 def _line(name: str, spec: ExperimentSpec, size: int, poisons: int, tables: list[str]) -> Line:
-    sized = presets.vary(spec, {"data.train_size": size, "data.poisons": poisons})
+    sized = vary(spec, {"data.train_size": size, "data.poisons": poisons})
     places = tuple(Place(table, name, f"{size:,} images", note=NOTE) for table in tables)
     return Line(f"{name}, {poisons} of {size:,}", sized, places)
 

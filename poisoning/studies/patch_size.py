@@ -2,6 +2,7 @@
 
 from poisoning import presets, published
 from poisoning.published import Published
+from poisoning.spec import vary
 from poisoning.studies.study import Line, Place, Study, in_profiles
 
 TABLE = "Backdoors by patch size"
@@ -19,7 +20,7 @@ def lines() -> list[Line]:
     made = []
     for name, own in OWN.items():
         for size in SIZES:
-            spec = presets.vary(presets.BASELINES[name](), {"attack.patch_size": size})
+            spec = vary(presets.BASELINES[name](), {"attack.patch_size": size})
             place = Place(
                 TABLE, name, f"{size} px", published=_value(name, size),
                 reference=None if size == own else (name, f"{own} px"),

@@ -3,7 +3,7 @@
 from poisoning import presets, published
 from poisoning.params import FeatureCollision
 from poisoning.published import NOTHING
-from poisoning.spec import ExperimentSpec
+from poisoning.spec import ExperimentSpec, vary
 from poisoning.studies.study import Line, Place, Study, in_profiles
 
 TABLE = "Success and visibility by budget"
@@ -17,7 +17,7 @@ def bounded(name: str) -> ExperimentSpec:
     spec = presets.BASELINES[name]()
     if hasattr(spec.attack, "eps_255"):
         return spec
-    return presets.vary(spec, {"attack": FeatureCollision().model_dump(mode="json")})
+    return vary(spec, {"attack": FeatureCollision().model_dump(mode="json")})
 
 
 def lines() -> list[Line]:
@@ -29,7 +29,7 @@ def lines() -> list[Line]:
             place = Place(TABLE, name, "no budget", published=published.BASELINES[name])
             made.append(Line(f"{name}, no budget", original, (place,)))
         for eps in EPS:
-            spec = presets.vary(bounded(name), {"attack.eps_255": eps})
+            spec = vary(bounded(name), {"attack.eps_255": eps})
             value = published.BASELINES[name] if eps == own else NOTHING
             place = Place(TABLE, name, f"eps {eps:g}/255", published=value)
             made.append(Line(f"{name}, eps {eps:g}", spec, (place,)))

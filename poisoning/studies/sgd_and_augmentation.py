@@ -4,7 +4,7 @@ from typing import Any
 
 from poisoning import presets, published
 from poisoning.published import NOTHING, Published
-from poisoning.spec import ExperimentSpec
+from poisoning.spec import ExperimentSpec, vary
 from poisoning.studies.study import Line, Place, Study, in_profiles
 
 TABLE = "Baselines when victims are trained by SGD, and with augmentation"
@@ -21,9 +21,9 @@ BY_SGD: dict[str, Any] = {
 def settings(name: str, spec: ExperimentSpec) -> dict[str, tuple[ExperimentSpec, Published]]:
     """The columns of one attack. Where the original is SGD already, that is its own column."""
     is_adam = spec.victims[0].recipe.optimizer == "adam"
-    by_sgd = presets.vary(spec, BY_SGD) if is_adam else spec
+    by_sgd = vary(spec, BY_SGD) if is_adam else spec
     other = not by_sgd.victims[0].recipe.augment
-    flipped = presets.vary(by_sgd, {"victims.0.recipe.augment": other})
+    flipped = vary(by_sgd, {"victims.0.recipe.augment": other})
     plain, augmented = (by_sgd, flipped) if other else (flipped, by_sgd)
     columns = {SGD: (plain, published.SGD.get(name, NOTHING)), AUGMENTED: (augmented, NOTHING)}
     if is_adam:

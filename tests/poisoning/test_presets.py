@@ -7,7 +7,7 @@ import pytest
 
 from poisoning import presets, profiles
 from poisoning.recipes import RECIPES
-from poisoning.spec import SAMPLED, ExperimentSpec, FieldError
+from poisoning.spec import SAMPLED, ExperimentSpec, FieldError, vary
 
 
 def test_the_settings_of_the_original_papers_are_exact():
@@ -24,9 +24,7 @@ def test_the_settings_of_the_original_papers_are_exact():
 
 
 def test_the_settings_follow_from_the_spec():
-    spec = presets.vary(
-        presets.convex_polytope(), {"victims.0.recipe.optimizer": "sgd", "data.poisons": 3}
-    )
+    spec = vary(presets.convex_polytope(), {"victims.0.recipe.optimizer": "sgd", "data.poisons": 3})
     line = dict(zip(presets.SETTINGS_HEADER, presets.settings("CP", spec), strict=True))
     assert (line["optimiser"], line["poisons"]) == ("sgd", "3")
 
@@ -66,11 +64,11 @@ def test_the_benchmarks_rows_are_at_its_budget():
 def test_a_field_that_is_not_there_cannot_be_varied():
     spec = presets.convex_polytope()
     with pytest.raises(KeyError):
-        presets.vary(spec, {"data.poison": 3})
+        vary(spec, {"data.poison": 3})
     with pytest.raises(IndexError):
-        presets.vary(spec, {"victims.1.recipe.epochs": 3})
+        vary(spec, {"victims.1.recipe.epochs": 3})
     with pytest.raises((FieldError, ValueError)):
-        presets.vary(spec, {"data.poisons": 400})
+        vary(spec, {"data.poisons": 400})
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick"])
