@@ -3,7 +3,7 @@
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,7 +32,12 @@ class Settings(BaseSettings):
         (), description="Further Host names to answer to (JSON list), e.g. behind a proxy."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:0 or mps.")
-    threads: PositiveInt | None = Field(None, description="Torch threads; empty: all cores.")
+    threads: PositiveInt | None = Field(
+        None, description="Torch threads of a worker; empty: all cores, shared by the workers."
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="How many jobs this machine runs at once; with GPUs, one for each."
+    )
     memory_mib: PositiveInt | None = Field(
         None, description="Memory a batch may take; empty: what this machine has available."
     )
@@ -76,6 +81,20 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """No broker given: server and worker share this machine's home folder."""
         return self.broker_url is None
+
+    def of_worker(self, number: int) -> Self:
+        """What worker ``number`` of this machine runs with: its share of the cores, a GPU of its
+        own where there are several.
+        """
+        if self.workers == 1:
+            return self
+        share: dict[str, object] = {"workers": 1}
+        if self.threads is None:
+            share["threads"] = max(1, (os.cpu_count() or 1) // self.workers)
+        gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+        if gpus > 1 and self.device in ("auto", "cuda"):
+            share["device"] = f"cuda:{number % gpus}"
+        return self.model_copy(update=share)
 
     @cached_property
     def root(self) -> Path:

@@ -1,7 +1,7 @@
-"""The processes of one machine: ``serve`` (server, and its worker when embedded) and ``worker``.
+"""The processes of one machine: ``serve`` (server, and its workers when embedded) and ``worker``.
 
-The server runs in this process, the Celery worker in a second one, started by command line,
-because the server must not import what the worker needs. The worker holds the other end of a pipe:
+The server runs in this process, each Celery worker in one of its own, started by command line,
+because the server must not import what the worker needs. A worker holds the other end of a pipe:
 when this process dies, however it dies, the worker stops by itself.
 """
 
@@ -48,33 +48,45 @@ def serve(settings: Settings, announce: Announce = print) -> int:
     """Serve until a signal says stop; the exit status. Raises CannotStart."""
     with _only_one(settings), _listening(settings) as listener:
         _prepare(settings)
-        server, keeper = _Server(settings, announce), Keeper(settings)
+        server, keepers = _Server(settings, announce), _keepers(settings)
 
-        def stop() -> None:  # both at once: neither waits for the other
+        def stop() -> None:  # all at once: none waits for another
             server.stop()
-            keeper.ask_to_stop()
+            for keeper in keepers:
+                keeper.ask_to_stop()
 
         with _signals(stop):
             if settings.is_embedded:
-                keeper.start()
+                for keeper in keepers:
+                    keeper.start()
             try:
                 server.run(sockets=[listener])
             finally:
-                keeper.stop()
+                for keeper in keepers:
+                    keeper.ask_to_stop()
+                for keeper in keepers:
+                    keeper.stop()
     return 0 if server.started else 1
 
 
 def worker(settings: Settings) -> int:
-    """Run one worker until a signal says stop, starting it again when it dies."""
+    """Run this machine's workers until a signal says stop; one that dies is started again."""
     with _database(settings) as database:
         try:
             db.check_version(database)
         except db.WrongSchema as error:
             raise CannotStart(str(error)) from None
-    keeper = Keeper(settings)
-    with _signals(keeper.ask_to_stop):
-        keeper.start()
-        keeper.join()
+    keepers = _keepers(settings)
+
+    def stop() -> None:
+        for keeper in keepers:
+            keeper.ask_to_stop()
+
+    with _signals(stop):
+        for keeper in keepers:
+            keeper.start()
+        for keeper in keepers:
+            keeper.join()
     return 0
 
 
@@ -194,6 +206,10 @@ class _Server(uvicorn.Server):
         self._app.state.stopping = True
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _keepers(settings: Settings) -> list["Keeper"]:
+    return [Keeper(settings.of_worker(number)) for number in range(settings.workers)]
 
 
 class Keeper(threading.Thread):

@@ -21,13 +21,14 @@ REPOSITORY = Path(__file__).parents[2]
 class Served:
     """A running ``serve`` on a bench's home."""
 
-    def __init__(self, bench: Bench, port: int = 0) -> None:
+    def __init__(self, bench: Bench, port: int = 0, workers: int = 1) -> None:
         self.bench = bench
         settings = bench.settings
         self.environment = os.environ | {
             "DOSIMETER_HOME": str(bench.home),
             "DOSIMETER_PORT": str(port),
             "DOSIMETER_DEMONSTRATION": "false",
+            "DOSIMETER_WORKERS": str(workers),
             "DOSIMETER_LEASE_S": "60",
             "DOSIMETER_HEARTBEAT_S": str(settings.heartbeat_s),
             "DOSIMETER_POLL_S": str(settings.poll_s),
@@ -59,8 +60,8 @@ class Served:
 
 
 @pytest.fixture
-def served(bench: Bench) -> Iterator[Served]:
-    served = Served(bench)
+def served(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Served]:
+    served = Served(bench, workers=getattr(request, "param", 1))
     yield served
     with suppress(ProcessLookupError):
         os.killpg(served.process.pid, signal.SIGKILL)
@@ -116,6 +117,36 @@ def test_dead_worker_is_replaced_and_a_dead_server_leaves_none(
     served.process.kill()
     wait_until(lambda: not is_alive(worker) and not bench.is_child_alive(), 10)
     assert bench.state(other) == "queued"
+
+
+@pytest.mark.parametrize("served", [2], indirect=True)
+def test_several_workers_run_as_many_jobs_and_stop_together(served: Served, bench: Bench) -> None:
+    served.url()
+    bench.plan(gate_at=1, gate="never")
+    jobs = [bench.add_experiment(), bench.add_experiment()]
+    wait_until(lambda: [bench.done(job) for job in jobs] == [[0], [0]])
+    workers = {bench.job(job).owner for job in jobs}
+    assert len(workers) == 2 and None not in workers
+    served.process.send_signal(signal.SIGTERM)
+    served.process.communicate(timeout=12)
+    assert served.process.returncode == 0
+    assert not any(is_alive(int(str(worker).split(":")[1])) for worker in workers)
+    assert [bench.state(job) for job in jobs] == ["queued", "queued"], "handed back"
+
+
+def test_workers_share_the_cores_and_take_a_gpu_each(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(
+        Path, "glob", lambda self, pattern: iter([Path("nvidia0"), Path("nvidia1")])
+    )
+    settings = bench.settings.model_copy(update={"workers": 3, "threads": None, "device": "auto"})
+    shares = [settings.of_worker(number) for number in range(3)]
+    assert [share.threads for share in shares] == [2, 2, 2]
+    assert [share.device for share in shares] == ["cuda:0", "cuda:1", "cuda:0"]
+    alone = settings.model_copy(update={"workers": 1})
+    assert alone.of_worker(0) is alone
 
 
 def test_taken_port_is_refused_in_words(bench: Bench) -> None:
