@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 CACHE ?= $(HOME)/.cache/dosimeter
 
+ASIDE := tests/app tests/benchmarks tests/poisoning
+
 .PHONY: help run test demo lint check bench bench-full lock clean
 
 help:
@@ -30,8 +32,9 @@ run: $(STAMP) ## server and worker on 127.0.0.1:8000
 demo: $(STAMP) ## the demonstration study without a browser
 	$(BIN)/dosimeter demo
 
-test: $(DEV) ## every test
-	$(BIN)/python -m pytest
+test: $(DEV) ## every test: first those that may run side by side, then those that want the machine
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ASIDE)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(ASIDE))
 
 lint: $(DEV) ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ A machine with the packed files (the folder ``shared`` beside the repository, or
 DOSIMETER_SHARED), and every CI, must run those tests; elsewhere one line says why they did not.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -55,9 +56,17 @@ def real_data() -> Path:
         return CACHE
     if not unpack.is_file():
         _without(f"neither {CACHE} nor {unpack}")
-    command = [sys.executable, str(unpack), "--to", str(CACHE)]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several test processes, one unpacks
+        if not stamp.is_file():
+            _unpack(unpack)
+            stamp.touch()
+    return CACHE
+
+
+def _unpack(script: Path) -> None:
+    command = [sys.executable, str(script), "--to", str(CACHE)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     if done.returncode != 0:
         pytest.fail(f"unpacking the real images failed: {done.stderr[-500:]}", pytrace=False)
-    stamp.touch()
-    return CACHE

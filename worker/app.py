@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from typing import Any
 
 import structlog
@@ -23,6 +24,9 @@ from worker.runtime import Runtime, now
 from worker.tasks import work
 
 STOP_S = 10.0  # a job that runs without the broker may take so long to be handed back
+
+# Celery warns every worker that runs as root of pickled messages; ours read JSON only.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser")
 
 settings = load()
 logs.configure(settings)
