@@ -4,9 +4,8 @@ import contextlib
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from poisoning import attacks, catalog, poison_set
 from poisoning.attacks.batch import CraftBatch
 from poisoning.attacks.report import OnStep, Report
 from poisoning.data.augment import apply_views, draw_views
+from poisoning.devices import Spent, Stopwatch
 from poisoning.events import Setup
 from poisoning.inputs import Inputs
 from poisoning.poison_set import PoisonSet, PoisonSetError
@@ -24,6 +24,7 @@ from poisoning.spec import digest, seed_for
 
 STATE = "craft.state"
 SHARED = "crafted"  # their kind in the cache
+FORGOTTEN = {"note": "crafted by an earlier version, which kept no provenance"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Crafted:
     craft_hash: str
     poison_set: PoisonSet
     path: str  # below the work folder
-    seconds: float
+    spent: Spent
     final_loss: float | None  # of the attack's objective, on the stored pixels
+    provenance: dict[str, Any]
 
 
 def craft(
@@ -71,7 +73,7 @@ def craft_hash(inputs: Inputs, index: int, setup: Setup) -> str:
 
 
 def _craft(inputs: Inputs, trials: list[tuple[int, Setup, str]], on_step: OnStep) -> list[Crafted]:
-    started, spec = time.monotonic(), inputs.spec
+    watch, spec = Stopwatch(inputs.device), inputs.spec
     attack = attacks.load(spec.attack.name)
     batch = compose(inputs, [index for index, _, _ in trials], [setup for _, setup, _ in trials])
     key = digest([craft_hash for _, _, craft_hash in trials])
@@ -81,12 +83,11 @@ def _craft(inputs: Inputs, trials: list[tuple[int, Setup, str]], on_step: OnStep
     losses: list[float | None] = [None] * len(trials)
     if attack.objective is not None:
         losses = attack.objective(spec.attack, batch, inputs.surrogates, stored / 255).tolist()
-    seconds = (time.monotonic() - started) / len(trials)
-    found = []
+    spent, found = watch.spent(len(trials)), []
     for (index, setup, made_by), pixels, loss in zip(trials, stored.cpu(), losses, strict=True):
         made = _poison_set(inputs, setup, pixels, made_by)
         path = poison_set.save(made, inputs.work_dir)
-        crafted = Crafted(index, setup, made_by, made, path.name, seconds, loss)
+        crafted = Crafted(index, setup, made_by, made, path.name, spent, loss, inputs.provenance)
         _note(inputs, crafted)
         _share(inputs, crafted)
         found.append(crafted)
@@ -176,7 +177,12 @@ def _note(inputs: Inputs, crafted: Crafted) -> None:
 
 def _about(crafted: Crafted) -> str:
     return json.dumps(
-        {"file": crafted.path, "seconds": crafted.seconds, "final_loss": crafted.final_loss}
+        {
+            "file": crafted.path,
+            **asdict(crafted.spent),
+            "final_loss": crafted.final_loss,
+            "provenance": crafted.provenance,
+        }
     )
 
 
@@ -189,10 +195,11 @@ def _stored(inputs: Inputs, index: int, setup: Setup, made_by: str) -> Crafted |
         made = poison_set.load(inputs.work_dir / about["file"])
         if f"{made.content_hash}.safetensors" != about["file"]:
             return None
-        seconds, loss = about["seconds"], about["final_loss"]
+        spent, loss = Spent(about["seconds"], about.get("device_seconds")), about["final_loss"]
+        provenance = about.get("provenance", FORGOTTEN)
     except (OSError, ValueError, KeyError, PoisonSetError):
         return None  # half written or not there: crafted anew
-    return Crafted(index, setup, made_by, made, about["file"], seconds, loss)
+    return Crafted(index, setup, made_by, made, about["file"], spent, loss, provenance)
 
 
 # --- what other experiments of this machine left ----------------------------------------------

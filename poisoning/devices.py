@@ -2,12 +2,15 @@
 
 import gc
 import platform
+import time
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 
+from poisoning.source import source
 from poisoning.spec import FieldError, Precision
 
 
@@ -73,23 +76,75 @@ def hardware(device: torch.device) -> str:
     return f"{_processor()}, {torch.get_num_threads()} threads"
 
 
+def computes(device: torch.device, precision: Precision) -> str:
+    """What a precision comes to on this device, in words."""
+    if precision == "exact" or not has_bf16(device.type):
+        return "float32"
+    return "bfloat16 by autocast" + (", TF32 elsewhere" if device.type == "cuda" else "")
+
+
 def versions() -> dict[str, str]:
     """The versions of what computes."""
-    return {
+    found = {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
     }
+    return found | ({"cuda": str(torch.version.cuda)} if torch.cuda.is_available() else {})
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
     """What to write down with every result of this process."""
     return {
+        "program": asdict(source()),
         "hardware": hardware(device),
         "device": str(device),
+        "threads": torch.get_num_threads(),
         "has_bf16": has_bf16(device.type),
         "versions": versions(),
     }
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds that something took: by the clock, and of the device (None: it cannot tell).
+
+    A processor's are the time of all threads of this process. A GPU's lie between two marks on
+    its stream, so that what it waited for this process counts too.
+    """
+
+    seconds: float
+    device_seconds: float | None
+
+
+class Stopwatch:
+    """Runs from the moment it is made."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._wall, self._processor = time.monotonic(), time.process_time()
+        self._kind, self._mark = device.type, _mark(device)
+
+    def spent(self, trials: int = 1) -> Spent:
+        """What each of so many trials took that were worked on together."""
+        on_device = self._on_device()
+        each = None if on_device is None else on_device / trials
+        return Spent((time.monotonic() - self._wall) / trials, each)
+
+    def _on_device(self) -> float | None:
+        if self._mark is not None:
+            now = torch.cuda.Event(enable_timing=True)
+            now.record()
+            now.synchronize()
+            return float(self._mark.elapsed_time(now)) / 1000
+        return time.process_time() - self._processor if self._kind == "cpu" else None
+
+
+def _mark(device: torch.device) -> torch.cuda.Event | None:
+    if device.type != "cuda":
+        return None
+    mark = torch.cuda.Event(enable_timing=True)
+    mark.record()
+    return mark
 
 
 def _processor() -> str:

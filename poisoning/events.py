@@ -58,7 +58,7 @@ JOB: TypeAdapter[TrialsJob | PretrainJob] = TypeAdapter(Job)
 
 class Started(Message):
     event: Literal["started"] = "started"
-    provenance: dict[str, Any]  # versions, device, threads, commit
+    provenance: dict[str, Any]  # devices.provenance's
 
 
 class Progress(Message):
@@ -149,8 +149,10 @@ class OutcomeResult(Message):
     twin: Judged
     twin_success: bool
     clean_images: int  # size of the test split clean_accuracy was measured on
-    seconds: float
+    seconds: float  # by the clock; of what was trained together, its share
+    device_seconds: float | None = None  # devices.Stopwatch's
     outcome_hash: str
+    provenance: dict[str, Any] | None = None  # under which it was trained and judged
     extras: Extras = Extras()
     explanation: Explanation | None = None
 
@@ -165,6 +167,8 @@ class TrialDone(Message):
     poison_set_hash: str
     craft_hash: str
     craft_seconds: float
+    craft_device_seconds: float | None = None
+    provenance: dict[str, Any] | None = None  # under which its poisons were crafted
     linf_255: int  # exact, on uint8, outside the trigger where the budget says so
     mean_l2: float  # per poison, pixels in [0, 1]
     ssim: float

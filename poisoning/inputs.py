@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from poisoning.spec import (
     Precision,
     canonical_json,
     checkpoint_of,
+    spec_hash,
 )
 from poisoning.victims.features import FeatureTable
 
@@ -125,6 +127,21 @@ class Inputs:
                         f"the last layer of {each} does not know the classes of {wanted.title}",
                         "draw it anew, or choose a checkpoint trained on that data set",
                     )
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """All that what is made of these inputs follows from, and what it is made on."""
+        spec, named = self.job.spec, self.checkpoints.items()
+        return devices.provenance(self.device) | {
+            "precision": {
+                "asked": spec.precision,
+                "computes": devices.computes(self.device, spec.precision),
+            },
+            "spec_hash": spec_hash(spec),
+            "seed": spec.seed,
+            "dataset": {"name": self.data.spec.name, "md5": self.data.md5},
+            "checkpoints": {name: checkpoint.card.sha256 for name, checkpoint in named},
+        }
 
     @property
     def data_spec(self) -> DataSpec:

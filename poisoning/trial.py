@@ -16,6 +16,7 @@ from poisoning.check import Perceptibility
 from poisoning.crafting import Crafted
 from poisoning.data.setups import setup
 from poisoning.data.training_set import clean_indices
+from poisoning.devices import Spent, Stopwatch
 from poisoning.events import Log, Message, OutcomeResult, Progress, TrialDone, TrialsJob
 from poisoning.inputs import Inputs
 from poisoning.params import AnyVictim
@@ -99,7 +100,7 @@ def _in_words(
         f"{judged[0].access.replace('_', ' ')} victims fooled"
         for judged in outcomes
     ]
-    crafting = sum(made.seconds for made in crafted)
+    crafting = sum(made.spent.seconds for made in crafted)
     seconds = time.monotonic() - began
     return f"{', '.join(rates)}; {seconds:.1f} s, of which {crafting:.1f} s crafting"
 
@@ -141,11 +142,11 @@ def _train_and_judge(
     regime = catalog.regime(victim.regime)
     train, report = catalog.resolve(regime.train), stages.training(number)
     if regime.at_once:
-        started = time.monotonic()
+        watch = Stopwatch(inputs.device)
         verdicts = train(victim, inputs, batch, report)
-        seconds = (time.monotonic() - started) / len(batch)
+        spent = watch.spent(len(batch))
         return [
-            _outcome(inputs, number, made, verdict, seconds)
+            _outcome(inputs, number, made, verdict, spent)
             for made, verdict in zip(crafted, verdicts, strict=True)
         ]
     return [
@@ -163,10 +164,10 @@ def _judged_once(
     try:
         return OutcomeResult.model_validate_json(note.read_bytes())
     except (OSError, ValidationError):
-        started = time.monotonic()
+        watch = Stopwatch(inputs.device)
     train = catalog.resolve(catalog.regime(victim.regime).train)
     (verdict,) = train(victim, inputs, batch, on_step)
-    outcome = _outcome(inputs, number, made, verdict, time.monotonic() - started)
+    outcome = _outcome(inputs, number, made, verdict, watch.spent())
     note.parent.mkdir(exist_ok=True)
     partial = note.with_suffix(".part")
     partial.write_text(outcome.model_dump_json(), encoding="utf-8")
@@ -175,7 +176,7 @@ def _judged_once(
 
 
 def _outcome(
-    inputs: Inputs, number: int, made: Crafted, verdict: Verdict, seconds: float
+    inputs: Inputs, number: int, made: Crafted, verdict: Verdict, spent: Spent
 ) -> OutcomeResult:
     victim, base_class = inputs.spec.victims[number], made.setup.base_class
     is_drawn = checkpoint_of(inputs.job.spec.victims[number]) == SAMPLED
@@ -188,8 +189,10 @@ def _outcome(
         twin=verdict.twin,
         twin_success=verdict.twin.prediction == base_class,
         clean_images=len(inputs.data.test),
-        seconds=seconds,
+        seconds=spent.seconds,
+        device_seconds=spent.device_seconds,
         outcome_hash=outcome_hash(inputs, victim, made),
+        provenance=inputs.provenance,
         extras=extras,
         explanation=verdict.explanation,
     )
@@ -218,7 +221,9 @@ def _trial_done(
         poison_set=made.path,
         poison_set_hash=made.path.removesuffix(".safetensors"),
         craft_hash=made.craft_hash,
-        craft_seconds=made.seconds,
+        craft_seconds=made.spent.seconds,
+        craft_device_seconds=made.spent.device_seconds,
+        provenance=made.provenance,
         linf_255=visible.linf_255,
         mean_l2=visible.mean_l2,
         ssim=visible.ssim,

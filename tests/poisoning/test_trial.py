@@ -362,7 +362,8 @@ def test_no_state_is_left_behind(tmp_path):
     assert left == {".safetensors", ".json"}
     assert len(os.listdir(tmp_path / "work" / "crafted")) == 3
     note = next((tmp_path / "work" / "crafted").iterdir())
-    assert set(json.loads(note.read_text())) == {"file", "seconds", "final_loss"}
+    names = {"file", "seconds", "device_seconds", "final_loss", "provenance"}
+    assert set(json.loads(note.read_text())) == names
 
 
 def test_a_trial_on_real_cifar10(real_data, tmp_path, cifar10):
