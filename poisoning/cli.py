@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from poisoning import catalog, cli_sets, events, studies, tables, work
+from poisoning import catalog, cli_sets, cli_sweep, events, studies, tables, work
 from poisoning.recipes import RECIPES
 from poisoning.results import Results, table
 from poisoning.spec import ExperimentSpec, FieldError, PretrainSpec, Profile, spec_hash
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     _add_places(one)
 
+    cli_sweep.add_command(add, _experiment, _add_places)
     cli_sets.add_commands(add, DATA_DIR)
     return parser
 
