@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app import paging
@@ -132,30 +132,45 @@ def _rows(filters: Filters, order: Order) -> Select[Any]:
 
 def _rates(filters: Filters, order: Order) -> Select[Any]:
     """The best victim's rate for each row of the list; a seed that was run twice counts once."""
-    n = func.sum(OutcomeSum.n)
-    place = (order.key, Experiment.spec_hash, OutcomeSum.victim, OutcomeSum.access)
-    runs = (
-        narrow(select(order.key.label("key"), OutcomeSum.victim, OutcomeSum.access), filters)
-        .add_columns(
-            n.label("n"),
-            func.sum(OutcomeSum.successes).label("successes"),
-            func.row_number()
-            .over(partition_by=place, order_by=(n.desc(), Experiment.id))
-            .label("place"),
-        )
-        .select_from(Experiment)
-        .join(OutcomeSum, OutcomeSum.experiment_id == Experiment.id)
-        .group_by(*place, Experiment.id)
+    rate = func.sum(OutcomeSum.successes) * 1.0 / func.sum(OutcomeSum.n)
+    of_victims = _judged(select(order.key.label("key"), rate.label("rate")), filters)
+    if order.grouped:
+        run = tuple_(OutcomeSum.experiment_id, OutcomeSum.victim, OutcomeSum.access)
+        of_victims = of_victims.where(run.not_in(_superseded(filters)))
+    each = of_victims.group_by(order.key, OutcomeSum.victim, OutcomeSum.access).subquery()
+    return select(each.c.key, func.max(each.c.rate).label("rate")).group_by(each.c.key)
+
+
+def _superseded(filters: Filters) -> Select[Any]:
+    """Of seeds that were run twice, the runs that did not get furthest, by victim and access.
+
+    Only what shares its spec with another is looked at: most lists have nothing of the kind, and
+    ordering all runs by their specs would cost more than the rest of the page.
+    """
+    twice = select(Experiment.spec_hash).group_by(Experiment.spec_hash).having(func.count() > 1)
+    run = (OutcomeSum.victim, OutcomeSum.access, Experiment.id)
+    place = func.row_number().over(
+        partition_by=(Experiment.spec_hash, OutcomeSum.victim, OutcomeSum.access),
+        order_by=(func.sum(OutcomeSum.n).desc(), Experiment.id),
     )
-    if filters.access:
-        runs = runs.where(OutcomeSum.access == filters.access)
-    run = runs.subquery()
-    pooled = (
-        select(run.c.key, (func.sum(run.c.successes) * 1.0 / func.sum(run.c.n)).label("rate"))
-        .where(run.c.place == 1)
-        .group_by(run.c.key, run.c.victim, run.c.access)
-    ).subquery()
-    return select(pooled.c.key, func.max(pooled.c.rate).label("rate")).group_by(pooled.c.key)
+    runs = (
+        _judged(select(*run, place.label("place")), filters)
+        .where(Experiment.spec_hash.in_(twice))
+        .group_by(Experiment.spec_hash, *run)
+        .subquery()
+    )
+    return select(runs.c.id, runs.c.victim, runs.c.access).where(runs.c.place > 1)
+
+
+def _judged(statement: Select[Any], filters: Filters) -> Select[Any]:
+    """What matches, with its outcomes; where an access is asked for, those under it alone."""
+    statement = narrow(
+        statement.select_from(Experiment).join(
+            OutcomeSum, OutcomeSum.experiment_id == Experiment.id
+        ),
+        filters,
+    )
+    return statement.where(OutcomeSum.access == filters.access) if filters.access else statement
 
 
 def _series(

@@ -1,5 +1,6 @@
 """The list pools over seeds, counts a seed once, sorts, pages by keyset; views, tags, archive."""
 
+import random
 import re
 import shutil
 import sqlite3
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from app import db
 from app.db import Database
 from app.errors import Conflict, Invalid, NotFound
 from app.main import create_app
+from app.models import OutcomeSum
 from app.queries import experiment_list, experiments, leaderboards
 from app.queries.experiment_list import Order
 from app.queries.experiments import Filters
@@ -90,6 +93,32 @@ def test_what_is_shown_is_what_it_is_sorted_and_filtered_by(three_seeds: Databas
     assert listed(three_seeds, low=0.6).items == []
     upward = listed(three_seeds, by="success", descending=False)
     assert [row.ids[0] for row in upward.items] == [5, 4]
+
+
+def test_the_order_by_success_is_that_of_the_rates_shown(
+    three_seeds: Database, settings: Settings
+) -> None:
+    """Seeds run again with fewer, as many and more trials judged, two victims, two accesses."""
+    chance = random.Random(1)
+    for at in range(24):
+        run(three_seeds, settings, at % 5, seed=at % 4, profile=("smoke", "quick", "paper")[at // 8])
+    with three_seeds.write() as session:
+        for kept in session.scalars(select(OutcomeSum)):
+            kept.n = chance.randint(1, 9)
+            kept.successes = chance.randint(0, kept.n)
+    for access in (None, "white_box", "black_box"):
+        found = listed(three_seeds, by="success", access=access).items
+        rates = [_best(row, access) for row in found]
+        assert rates == sorted(rates, reverse=True) and rates[0] > rates[1]
+        middle = (rates[0] + rates[1]) / 2
+        assert [row.ids for row in listed(three_seeds, access=access, low=middle).items] == [
+            found[0].ids
+        ]
+
+
+def _best(row: ExperimentSeries, access: str | None) -> float:
+    judged = [v for v in row.newest.victims if v.success and access in (None, v.access)]
+    return max(v.success.rate for v in judged if v.success)
 
 
 def test_filters_choose_the_members_too(three_seeds: Database, settings: Settings) -> None:
