@@ -93,6 +93,11 @@ class Sweep(Base):
     design: Mapped[str] = mapped_column(String(16))  # grid | adaptive
     budget: Mapped[int | None] = mapped_column(Integer)
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    notes: Mapped[str] = mapped_column(Text, default="", server_default="")
+    tags: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
+    # an adaptive one goes on while neither is set
+    cancelled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(Text)  # why its next experiment was refused
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     experiments: Mapped[list["Experiment"]] = relationship(back_populates="sweep")
 
@@ -216,6 +221,17 @@ class PoisonSet(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class Provenance(Base):
+    """Under what trials were crafted and judged: program, versions, device, precision, data,
+    checkpoints. Kept once for each distinct content, under the digest of its canonical JSON.
+    """
+
+    __tablename__ = "provenances"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
 class Trial(Base):
     """One setup carried through: craft, then train and judge each victim."""
 
@@ -233,6 +249,9 @@ class Trial(Base):
     poison_set_id: Mapped[int | None] = mapped_column(ForeignKey("poison_sets.id"))
     craft_hash: Mapped[str | None] = mapped_column(String(64), index=True)
     craft_seconds: Mapped[float | None] = mapped_column(Float)
+    craft_device_seconds: Mapped[float | None] = mapped_column(Float)
+    # under which its poisons were crafted, which need not be that of its outcomes
+    provenance_id: Mapped[int | None] = mapped_column(ForeignKey("provenances.id"))
     linf_255: Mapped[int | None] = mapped_column(Integer)
     mean_l2: Mapped[float | None] = mapped_column(Float)
     ssim: Mapped[float | None] = mapped_column(Float)
@@ -241,6 +260,7 @@ class Trial(Base):
     experiment: Mapped[Experiment] = relationship(back_populates="trials")
     job: Mapped[Job] = relationship(back_populates="trials")
     poison_set: Mapped[PoisonSet | None] = relationship()
+    provenance: Mapped[Provenance | None] = relationship()
     outcomes: Mapped[list["Outcome"]] = relationship(
         back_populates="trial", order_by="Outcome.victim"
     )
@@ -273,10 +293,13 @@ class Outcome(Base):
     twin_clean_accuracy: Mapped[float] = mapped_column(Float)
     clean_images: Mapped[int] = mapped_column(Integer)
     seconds: Mapped[float] = mapped_column(Float)
+    device_seconds: Mapped[float | None] = mapped_column(Float)
+    provenance_id: Mapped[int | None] = mapped_column(ForeignKey("provenances.id"))
     outcome_hash: Mapped[str] = mapped_column(String(64), index=True)
     extras: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # events.Extras, what is set of it
     trial: Mapped[Trial] = relationship(back_populates="outcomes")
     explanation: Mapped["Explanation | None"] = relationship()
+    provenance: Mapped[Provenance | None] = relationship()
     __table_args__ = (
         UniqueConstraint("trial_id", "victim"),
         Index(
@@ -415,4 +438,5 @@ class IdempotencyKey(Base):
     body_hash: Mapped[str] = mapped_column(String(64))
     experiment_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
     study_id: Mapped[int | None] = mapped_column(ForeignKey("studies.id"))
+    sweep_id: Mapped[int | None] = mapped_column(ForeignKey("sweeps.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,11 +1,15 @@
 """What the server is told: the bodies of requests."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from poisoning.dose import DoseField
 from poisoning.params import CheckpointName
 from poisoning.spec import ExperimentSpec, PretrainSpec, Profile
+
+SweepDesign = Literal["grid", "adaptive"]
+MAX_VALUES = 40  # of a sweep
 
 
 class Body(BaseModel):
@@ -26,6 +30,26 @@ class LaunchRequest(Body):
 
     spec: ExperimentSpec
     title: str = Field("", max_length=200)
+    notes: str = Field("", max_length=20_000)
+    tags: list[Tag] = Field([], max_length=20)
+
+
+class SweepRequest(Body):
+    """One field of an experiment at several values.
+
+    A grid runs ``spec.trials`` at every value. An adaptive sweep runs them at one value after
+    another, each where it tells most about the dose that half of the targets fall to, until
+    ``budget`` trials are done.
+    """
+
+    spec: ExperimentSpec
+    field: DoseField
+    values: list[float] = Field(min_length=1, max_length=MAX_VALUES)
+    design: SweepDesign = "grid"
+    budget: int | None = Field(
+        None, ge=1, le=100_000, description="Trials in all, of an adaptive sweep; empty: a grid."
+    )
+    title: str = Field("", max_length=160)
     notes: str = Field("", max_length=20_000)
     tags: list[Tag] = Field([], max_length=20)
 

@@ -23,6 +23,7 @@ def launch(
     now: datetime,
     study_id: int | None = None,
     cloned_from: int | None = None,
+    sweep_id: int | None = None,
 ) -> Experiment:
     """Write an experiment, its trials and its jobs down; the worker does the rest.
 
@@ -37,6 +38,7 @@ def launch(
         notes=request.notes,
         tags=list(dict.fromkeys(request.tags)),
         study_id=study_id,
+        sweep_id=sweep_id,
         cloned_from=cloned_from,
         spec=spec.model_dump(mode="json"),
         spec_hash=spec_hash(spec),
