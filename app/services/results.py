@@ -7,11 +7,12 @@ from sqlalchemy import Table, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.models import Checkpoint, Explanation, Job, Outcome, PoisonSet, Trial
+from app.models import Checkpoint, Explanation, Job, Outcome, PoisonSet, Provenance, Trial
 from app.services import jobs, states, sums
 from app.services.jobs import Lease, LeaseLost
 from app.storage import Stored
 from poisoning.events import CheckpointDone, OutcomeResult, TrialDone
+from poisoning.spec import digest
 
 
 def record_trial(
@@ -28,6 +29,11 @@ def record_trial(
     if trial.state == "done":
         return False
     poison_set_id = _poison_set(session, stored, images, now)
+    # what says nothing of itself was made by this attempt
+    crafted_under = keep_provenance(session, done.provenance or job.provenance)
+    judged_under = [
+        keep_provenance(session, one.provenance or job.provenance) for one in done.outcomes
+    ]
     states.move(
         session,
         Trial,
@@ -35,15 +41,20 @@ def record_trial(
         Trial.id == trial.id,
         poison_set_id=poison_set_id,
         finished_at=now,
+        provenance_id=crafted_under,
         **done.setup.model_dump(exclude={"base_indices"}),
         base_indices=list(done.setup.base_indices),
         **done.model_dump(
             include={
-                "craft_hash", "craft_seconds", "linf_255", "mean_l2", "ssim", "final_loss",
+                "craft_hash", "craft_seconds", "craft_device_seconds", "linf_255", "mean_l2",
+                "ssim", "final_loss",
             }
         ),
     )  # fmt: skip
-    session.add_all(_outcome(trial, outcome) for outcome in done.outcomes)
+    session.add_all(
+        _outcome(trial, outcome, under)
+        for outcome, under in zip(done.outcomes, judged_under, strict=True)
+    )
     session.get_one(Job, lease.job_id).failures = 0  # it gets on: no poison pill
     session.flush()
     sums.add(session, trial.id)
@@ -88,6 +99,15 @@ def _poison_set(session: Session, stored: Stored, images: int, now: datetime) ->
     return found
 
 
+def keep_provenance(session: Session, data: dict[str, Any] | None) -> int | None:
+    """The id of this content, which is kept once."""
+    if not data:
+        return None
+    sha256 = digest(data)
+    insert_if_new(session, Provenance.__table__, {"sha256": sha256, "data": data})
+    return session.scalar(select(Provenance.id).where(Provenance.sha256 == sha256))
+
+
 def insert_if_new(session: Session, table: Any, values: dict[str, Any]) -> bool:
     """Insert a row unless one with the same key stands there; True when inserted."""
     assert isinstance(table, Table)
@@ -97,7 +117,7 @@ def insert_if_new(session: Session, table: Any, values: dict[str, Any]) -> bool:
     return bool(result.rowcount)
 
 
-def _outcome(trial: Trial, result: OutcomeResult) -> Outcome:
+def _outcome(trial: Trial, result: OutcomeResult, provenance_id: int | None) -> Outcome:
     poisoned, twin, why = result.poisoned, result.twin, result.explanation
     return Outcome(
         trial_id=trial.id,
@@ -116,6 +136,8 @@ def _outcome(trial: Trial, result: OutcomeResult) -> Outcome:
         twin_clean_accuracy=twin.clean_accuracy,
         clean_images=result.clean_images,
         seconds=result.seconds,
+        device_seconds=result.device_seconds,
+        provenance_id=provenance_id,
         outcome_hash=result.outcome_hash,
         extras=result.extras.model_dump(mode="json", exclude_defaults=True) or None,
         explanation=None if why is None else Explanation(data=why.model_dump(mode="json")),

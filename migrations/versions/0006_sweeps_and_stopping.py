@@ -22,23 +22,22 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sweeps")),
     )
-    with op.batch_alter_table("experiments") as batch:
-        batch.add_column(sa.Column("sweep_id", sa.Integer(), nullable=True))
-        batch.add_column(sa.Column("stop_width", sa.Float(), nullable=True))
-        batch.add_column(
-            sa.Column("is_sequential", sa.Boolean(), server_default="0", nullable=False)
-        )
-        batch.create_foreign_key(
-            op.f("fk_experiments_sweep_id_sweeps"), "sweeps", ["sweep_id"], ["id"]
-        )
-        batch.create_index(op.f("ix_experiments_sweep_id"), ["sweep_id"])
+    # in place: a table that others refer to cannot be made anew
+    op.execute(
+        "ALTER TABLE experiments ADD COLUMN sweep_id INTEGER "
+        "CONSTRAINT fk_experiments_sweep_id_sweeps REFERENCES sweeps (id)"
+    )
+    op.add_column("experiments", sa.Column("stop_width", sa.Float(), nullable=True))
+    op.add_column(
+        "experiments",
+        sa.Column("is_sequential", sa.Boolean(), server_default="0", nullable=False),
+    )
+    op.create_index(op.f("ix_experiments_sweep_id"), "experiments", ["sweep_id"])
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("experiments") as batch:
-        batch.drop_index(op.f("ix_experiments_sweep_id"))
-        batch.drop_constraint(op.f("fk_experiments_sweep_id_sweeps"), type_="foreignkey")
-        batch.drop_column("is_sequential")
-        batch.drop_column("stop_width")
-        batch.drop_column("sweep_id")
+    op.drop_index(op.f("ix_experiments_sweep_id"), "experiments")
+    op.drop_column("experiments", "is_sequential")
+    op.drop_column("experiments", "stop_width")
+    op.drop_column("experiments", "sweep_id")
     op.drop_table("sweeps")
