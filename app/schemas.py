@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from poisoning.events import Extras
 
@@ -13,6 +13,7 @@ T = TypeVar("T")
 class Rate(BaseModel):
     """A success rate, never without its n, its error bar and its interval (fractions)."""
 
+    model_config = ConfigDict(frozen=True)
     successes: int
     n: int
     rate: float
@@ -24,6 +25,7 @@ class Rate(BaseModel):
 class Excess(BaseModel):
     """Rate minus the twins' rate, with the paired 95 % interval (Newcombe's method 10)."""
 
+    model_config = ConfigDict(frozen=True)
     value: float
     low: float
     high: float

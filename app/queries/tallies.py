@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import func, select
@@ -10,6 +11,8 @@ from sqlalchemy.orm import Session
 from app.models import OutcomeSum
 from app.schemas import Excess, Rate
 from poisoning import stats
+
+KEPT = 20_000  # rates and differences; each takes about half a kilobyte
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,7 @@ class Tally:
 
     @property
     def excess(self) -> Excess:
-        only_first, only_second = self.successes - self.both, self.twins - self.both
-        neither = self.n - self.both - only_first - only_second
-        value, interval = stats.paired_excess(self.both, only_first, only_second, neither)
-        return Excess(value=value, low=interval.low, high=interval.high)
+        return excess(self.n, self.successes, self.twins, self.both)
 
     @property
     def clean_accuracy(self) -> float:
@@ -60,6 +60,9 @@ class Tally:
 Key = tuple[int, int, str]  # experiment, victim, access
 
 
+# Pages show thousands of rates of few different counts. What follows from counts alone, and is
+# never written to, is made once.
+@lru_cache(maxsize=KEPT)
 def rate(successes: int, n: int) -> Rate:
     interval = stats.wilson(successes, n)
     return Rate(
@@ -70,6 +73,15 @@ def rate(successes: int, n: int) -> Rate:
         low=interval.low,
         high=interval.high,
     )
+
+
+@lru_cache(maxsize=KEPT)
+def excess(n: int, successes: int, twins: int, both: int) -> Excess:
+    """Of paired counts: trials, the victim's successes, its twin's, and those of both."""
+    only_first, only_second = successes - both, twins - both
+    neither = n - both - only_first - only_second
+    value, interval = stats.paired_excess(both, only_first, only_second, neither)
+    return Excess(value=value, low=interval.low, high=interval.high)
 
 
 def by_victim(session: Session, experiment_ids: Iterable[int]) -> dict[Key, Tally]:
