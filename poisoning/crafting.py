@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from poisoning import attacks, catalog, poison_set
+from poisoning import attacks, identity, poison_set
 from poisoning.attacks.batch import CraftBatch
 from poisoning.attacks.report import OnStep, Report
 from poisoning.data.augment import apply_views, draw_views
@@ -59,17 +59,8 @@ def craft(
 
 def craft_hash(inputs: Inputs, index: int, setup: Setup) -> str:
     """What the poisons of a trial follow from."""
-    spec = inputs.spec
-    return digest(
-        {
-            "attack": [catalog.attack(spec.attack.name).version, spec.attack.model_dump()],
-            "setup": setup.model_dump(),
-            "seed": seed_for(spec.seed, index, "craft"),
-            "surrogates": [inputs.checkpoints[name].card.sha256 for name in spec.surrogates],
-            "data": [inputs.data.md5, spec.data.normalize],
-            "precision": spec.precision,
-        }
-    )
+    surrogates = [inputs.checkpoints[name].card.sha256 for name in inputs.spec.surrogates]
+    return identity.craft_hash(inputs.spec, index, setup, surrogates, inputs.data.md5)
 
 
 def _craft(inputs: Inputs, trials: list[tuple[int, Setup, str]], on_step: OnStep) -> list[Crafted]:

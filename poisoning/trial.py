@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from pydantic import ValidationError
 
-from poisoning import catalog, check, crafting, devices
+from poisoning import catalog, check, crafting, devices, identity
 from poisoning.check import Perceptibility
 from poisoning.crafting import Crafted
 from poisoning.data.setups import setup
@@ -21,7 +21,7 @@ from poisoning.events import Log, Message, OutcomeResult, Progress, TrialDone, T
 from poisoning.inputs import Inputs
 from poisoning.params import AnyVictim
 from poisoning.results import victim_name
-from poisoning.spec import SAMPLED, FieldError, checkpoint_of, digest
+from poisoning.spec import SAMPLED, FieldError, checkpoint_of
 from poisoning.victims import Verdict, VictimBatch
 from poisoning.work import is_out_of_memory
 
@@ -199,17 +199,10 @@ def _outcome(
 
 
 def outcome_hash(inputs: Inputs, victim: AnyVictim, made: Crafted) -> str:
-    """What an outcome follows from; a victim's label is only a name."""
-    spec, name = inputs.spec, checkpoint_of(victim)
-    return digest(
-        {
-            "craft": made.craft_hash,
-            "victim": victim.model_dump(mode="json", exclude={"checkpoint", "label"}),
-            "checkpoint": inputs.checkpoints[name].card.sha256 if name else None,
-            "train_size": spec.data.train_size,
-            "seed": [spec.seed, made.index],
-        }
-    )
+    """What an outcome follows from."""
+    name = checkpoint_of(victim)
+    sha256 = inputs.checkpoints[name].card.sha256 if name else None
+    return identity.outcome_hash(inputs.spec, made.index, victim, made.craft_hash, sha256)
 
 
 def _trial_done(
