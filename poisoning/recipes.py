@@ -105,6 +105,9 @@ def _extractors() -> dict[str, PretrainSpec]:
     for model in ("convnet3", "resnet6_w16"):
         recipes |= _seeded(_of(model, _DIGITS), f"{model}-digits_0_4", SEEDS)
     recipes["convnet3-cifar100-1ep-s0"] = _SMALL
+    longer = _SMALL.model_copy(update={"epochs": 8})
+    recipes |= _seeded(longer, "convnet3-cifar100-8ep", SEEDS)
+    recipes |= _seeded(_of("resnet18_w16", _BRIEF), "resnet18_w16-cifar100-8ep", SEEDS)
     for model in ("resnet18", "vgg11", "mobilenet_v2"):
         recipes |= _seeded(_of(model, _BRIEF), f"{model}-cifar100-8ep", SEEDS)
         recipes |= _seeded(_of(model, _BENCHMARK), f"{model}-cifar100-200ep", SEEDS)
