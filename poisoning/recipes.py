@@ -45,6 +45,12 @@ _SMALL = _BRIEF.model_copy(
     }
 )
 
+# Small networks that a processor trains in minutes.
+_NARROW = {
+    "convnet3-cifar100-8ep": _SMALL.model_copy(update={"epochs": 8}),
+    "resnet18_w16-cifar100-8ep": _BRIEF.model_copy(update={"model": "resnet18_w16"}),
+}
+
 # The unified benchmark's own: 200 epochs at 0.01, dropped at 100 and 150, no augmentation.
 _BENCHMARK = PretrainSpec()
 
@@ -105,9 +111,8 @@ def _extractors() -> dict[str, PretrainSpec]:
     for model in ("convnet3", "resnet6_w16"):
         recipes |= _seeded(_of(model, _DIGITS), f"{model}-digits_0_4", SEEDS)
     recipes["convnet3-cifar100-1ep-s0"] = _SMALL
-    longer = _SMALL.model_copy(update={"epochs": 8})
-    recipes |= _seeded(longer, "convnet3-cifar100-8ep", SEEDS)
-    recipes |= _seeded(_of("resnet18_w16", _BRIEF), "resnet18_w16-cifar100-8ep", SEEDS)
+    for name, spec in _NARROW.items():
+        recipes |= _seeded(spec, name, (0,))
     for model in ("resnet18", "vgg11", "mobilenet_v2"):
         recipes |= _seeded(_of(model, _BRIEF), f"{model}-cifar100-8ep", SEEDS)
         recipes |= _seeded(_of(model, _BENCHMARK), f"{model}-cifar100-200ep", SEEDS)
@@ -143,6 +148,8 @@ def _classifiers() -> dict[str, PretrainSpec]:
 def _further_seeds() -> dict[str, PretrainSpec]:
     """Of what trials sample from and ensembles are made of."""
     recipes = _seeded(_GRADIENT_MATCHING, "resnet18-cifar10-40ep", ENSEMBLE_SEEDS)
+    for name, spec in _NARROW.items():
+        recipes |= _seeded(spec, name, SEEDS)
     for name, spec in _BASELINES.items():
         recipes |= _seeded(spec, name, SAMPLED_SEEDS)
     return recipes
