@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from poisoning import catalog
 from poisoning.events import Setup
 from poisoning.params import AnyVictim
-from poisoning.spec import ExperimentSpec, digest, seed_for
+from poisoning.spec import Access, ExperimentSpec, digest, seed_for
 
 
 def craft_hash(
@@ -50,3 +50,15 @@ def outcome_hash(
             "seed": [spec.seed, index],
         }
     )
+
+
+Network = tuple[str | None, str | None]  # (sha256 of a checkpoint, name of the model)
+
+
+def access(sha256: str | None, model: str | None, surrogates: Sequence[Network]) -> Access:
+    """What the attacker knew of a victim that starts from the checkpoint ``sha256``, or from
+    random weights (None).
+    """
+    if sha256 is not None and sha256 in {known for known, _ in surrogates}:
+        return "white_box"
+    return "grey_box" if model in {known for _, known in surrogates} else "black_box"

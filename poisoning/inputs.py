@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from poisoning import catalog, data, devices
+from poisoning import catalog, data, devices, identity
 from poisoning.attacks.batch import Constants, Surrogates
 from poisoning.cache import Cache
 from poisoning.events import TrialsJob
@@ -190,16 +190,13 @@ class Inputs:
         """What the attacker knew of this victim's network; computed, never declared. One that
         starts from random weights is never a white box.
         """
-        known = [self.checkpoints[name].card for name in self.spec.surrogates]
+        cards = [self.checkpoints[name].card for name in self.spec.surrogates]
+        known = [(card.sha256, card.model) for card in cards]
         name = checkpoint_of(victim)
         if name is None:
-            model = getattr(victim, "model", None)
-        else:
-            card = self.checkpoints[name].card
-            if card.sha256 in {other.sha256 for other in known}:
-                return "white_box"
-            model = card.model
-        return "grey_box" if model in {other.model for other in known} else "black_box"
+            return identity.access(None, getattr(victim, "model", None), known)
+        card = self.checkpoints[name].card
+        return identity.access(card.sha256, card.model, known)
 
     def trials_at_once(self) -> int:
         """How many trials are crafted together: enough to keep the device busy."""

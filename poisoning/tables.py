@@ -164,11 +164,11 @@ def to_csv(table: Table) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(table.header)
-    writer.writerows([_inert(word) for word in line] for line in table.lines)
+    writer.writerows([inert(word) for word in line] for line in table.lines)
     return out.getvalue()
 
 
-def _inert(word: str) -> str:
+def inert(word: str) -> str:
     is_number = word[:1] in "+-" and word[1:2].isdigit()
     return f"'{word}" if word[:1] in tuple("=@+-\t") and word != "-" and not is_number else word
 
