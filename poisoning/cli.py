@@ -5,12 +5,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from poisoning import catalog, cli_sets, cli_sweep, events, studies, tables, work
+from poisoning import catalog, cli_bundles, cli_sets, cli_sweep, events, shipped, studies, tables, work
+from poisoning.bundle import About
 from poisoning.recipes import RECIPES
 from poisoning.results import Results, table
 from poisoning.spec import ExperimentSpec, FieldError, PretrainSpec, Profile, spec_hash
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--surrogate", action="append", default=[], metavar="CHECKPOINT")
     one.add_argument("--victim", action="append", default=[], metavar="CHECKPOINT")
     one.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", dest="fields")
+    _add_bundle(one)
     _add_places(one)
 
     one = add("pretrain", _pretrain, "train one of the recipes")
@@ -81,12 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name", nargs="?")
     one.add_argument("--profile", default=None)
     one.add_argument("--form", choices=list(tables.FORMS), default="txt", help="of the tables")
+    _add_bundle(one)
     _add_places(one)
 
     one = add("accuracy", _accuracy, "measure a checkpoint's clean accuracy")
     one.add_argument("checkpoint", type=Path)
     one.add_argument("--dataset", help="another data set than its card's")
     _add_places(one)
+
+    one = add("ship", _ship, "store a checkpoint in half precision among those of the project")
+    one.add_argument("checkpoint", type=Path)
+    one.add_argument("--data-dir", type=Path, default=DATA_DIR)
+    one.add_argument("--to", type=Path, default=shipped.FOLDER)
 
     one = add("data", _data, "fetch a data set, or check the one that is there")
     one.add_argument("action", choices=("download", "check"))
@@ -95,7 +104,12 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_sweep.add_command(add, _experiment, _add_places)
     cli_sets.add_commands(add, DATA_DIR)
+    cli_bundles.add_commands(add, DATA_DIR, _screens())
     return parser
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", type=Path, metavar="FILE.zip", help="write all of it there too")
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -115,7 +129,9 @@ def _work(given: argparse.Namespace) -> int:
 def _run(given: argparse.Namespace) -> int:
     spec = _spec(given)
     title = f"{catalog.attack(spec.attack.name).title} on {spec.data.dataset}"
-    print(table([_experiment(spec, title, given, "experiment")]))
+    found = _experiment(spec, title, given, "experiment")
+    _bundle(given, About(kind="run", title=title, date=datetime.now(UTC)), [found])
+    print(table([found]))
     return 0
 
 
@@ -172,6 +188,9 @@ def _study(given: argparse.Namespace) -> int:
         _experiment(spec, title, given, f"{given.name}-{number}")
         for number, (title, spec) in enumerate(once.values())
     ]
+    about = About(kind="study", title=study.title, name=study.name, profile=profile,
+                  date=datetime.now(UTC))  # fmt: skip
+    _bundle(given, about, found)
     for made in study.tables(found, profile):
         print(tables.FORMS[given.form](made))
     faults = study.verdict(found)
@@ -200,6 +219,20 @@ def _accuracy(given: argparse.Namespace) -> int:
     return 0
 
 
+def _ship(given: argparse.Namespace) -> int:
+    from poisoning import data
+    from poisoning.models import store
+
+    try:
+        card = shipped.ship(given.checkpoint, given.data_dir, given.to)
+    except (store.CheckpointError, data.DataError) as error:
+        _complain(error.field, error.message, error.remedy)
+        return BAD_INPUT
+    size = (given.to / given.checkpoint.name).stat().st_size / 1e6
+    print(f"{card.name}: {100 * card.clean_accuracy:.2f} % as it is stored, {size:.1f} MB")
+    return 0
+
+
 def _data(given: argparse.Namespace) -> int:
     from poisoning import data
 
@@ -225,6 +258,11 @@ def _machine(given: argparse.Namespace, name: str) -> events.Machine:
         device=given.device,
         threads=given.threads,
     )
+
+
+def _bundle(given: argparse.Namespace, about: About, found: Sequence[Results]) -> None:
+    if given.bundle is not None:
+        cli_bundles.write(given.bundle, about, found, given.out / "checkpoints")
 
 
 def _experiment(
@@ -266,6 +304,12 @@ def _execute(job: events.TrialsJob | events.PretrainJob, emit: work.Emit) -> Non
     failed = work.execute(job, emit)
     if failed is not None:
         raise JobFailed(failed)
+
+
+def _screens() -> cli_bundles.Screen:
+    """A screen for each thing that is worked on."""
+    made: dict[str, Screen] = {}
+    return lambda title, message: made.setdefault(title, Screen(title)).show(message)
 
 
 class Screen:

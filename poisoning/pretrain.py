@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
 
-from poisoning import data, devices
+from poisoning import data, devices, shipped
 from poisoning.data.augment import apply_views, draw_views, normalize
 from poisoning.events import CheckpointDone, Log, Message, PretrainJob, Progress
 from poisoning.models import build, store
@@ -31,7 +31,8 @@ REPORT_EVERY_S = 2.0
 
 
 def run(job: PretrainJob, emit: Emit) -> None:
-    """Train ``job.spec``, write ``<work_dir>/<name>.safetensors`` and its card.
+    """Train ``job.spec``, write ``<work_dir>/<name>.safetensors`` and its card; where the project
+    ships that checkpoint, take it.
 
     Raises DataError, or FieldError where the loss stops being a number.
     """
@@ -39,6 +40,9 @@ def run(job: PretrainJob, emit: Emit) -> None:
     device = devices.pick(job.machine.device)
     path = Path(job.machine.work_dir) / f"{job.name}.safetensors"
     card = _finished(path, job.spec)
+    if card is None and (found := shipped.find(job.name, job.spec)) is not None:
+        card = shipped.place(found, path)
+        emit(Log(message=f"{job.name} comes with Dosimeter and is not trained anew"))
     if card is None:
         emit(Progress(stage="load", done=0, total=1, unit="data sets", detail=job.spec.dataset))
         images = data.load(job.spec.dataset, job.machine.data_dir)

@@ -11,7 +11,7 @@ from app.services import jobs, states
 from app.services.datasets import check_files
 from app.services.results import insert_if_new
 from app.settings import Settings
-from poisoning import catalog
+from poisoning import catalog, shipped
 from poisoning.recipes import RECIPES
 from poisoning.spec import PretrainSpec
 
@@ -75,7 +75,8 @@ def cancel(session: Session, name: str, now: datetime) -> None:
 def _queue(
     session: Session, settings: Settings, name: str, spec: PretrainSpec, field: str, now: datetime
 ) -> Checkpoint:
-    check_files(settings, spec.dataset, field)
+    if shipped.find(name, spec) is None:
+        check_files(settings, spec.dataset, field)
     values = {
         "name": name,
         "state": "queued",

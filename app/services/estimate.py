@@ -23,7 +23,7 @@ from app.schemas import Estimate
 from app.services import costs, fit
 from app.services.costs import Cost
 from app.settings import Settings
-from poisoning import catalog
+from poisoning import catalog, shipped
 from poisoning.recipes import RECIPES
 from poisoning.spec import ExperimentSpec, PretrainSpec
 
@@ -119,6 +119,8 @@ def _pretrain_s(session: Session, settings: Settings, name: str) -> float:
     spec = PretrainSpec.model_validate(stored) if stored else RECIPES.get(name)
     if spec is None:
         return 0.0
+    if shipped.find(name, spec) is not None:
+        return START_S
     return START_S + costs.of_pretraining(settings, spec) * _pretrain_ratio(session, settings)
 
 
