@@ -1,4 +1,5 @@
-"""The worker's own eyes: it reports itself, takes back silent jobs, finds work nobody told it of.
+"""The worker's own eyes: it reports itself, takes back silent jobs, goes on with adaptive sweeps,
+finds work nobody told it of.
 
 A message may be lost and a broker may be away; then this thread is what makes that cost seconds.
 """
@@ -10,7 +11,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import queue
-from app.services import jobs, workers
+from app.queries import sweeps as due_sweeps
+from app.services import jobs, sweeps, workers
 from worker.runtime import Runtime, now
 from worker.tasks import work
 
@@ -39,7 +41,7 @@ class Poller(threading.Thread):
             self.runtime.stopping.wait(self.runtime.settings.poll_s)
 
     def look(self) -> None:
-        """One round: report, reap, wake."""
+        """One round: report, reap, go on with sweeps, wake."""
         clock = time.monotonic()
         if clock - self._seen >= SEEN_S:
             self._report()
@@ -47,6 +49,7 @@ class Poller(threading.Thread):
         if clock - self._swept >= self.runtime.settings.lease_s / 10:
             self._reap(clock)
             self._swept = clock
+        self._advance()
         self._wake()
 
     def _report(self) -> None:
@@ -61,6 +64,15 @@ class Poller(threading.Thread):
             taken = self.reaper.sweep(session, now(), clock)
         if taken:
             log.warning("jobs taken back from silent workers", jobs=taken)
+
+    def _advance(self) -> None:
+        with self.runtime.database.read() as session:
+            due = due_sweeps.due(session)
+        for sweep_id in due:
+            with self.runtime.database.write() as session:
+                made = sweeps.advance(session, self.runtime.settings, sweep_id, now())
+            if made is not None:
+                log.info("sweep goes on", sweep=sweep_id, experiment=made.id)
 
     def _wake(self) -> None:
         if self.runtime.busy.locked() or not self._is_work_waiting():

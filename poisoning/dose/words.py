@@ -16,6 +16,12 @@ AXES: Mapping[DoseField, str] = {
     "attack.eps_255": "Budget eps, in 1/255",
     "attack.patch_size": "Side of the patch, px",
 }
+FIELDS: Mapping[DoseField, str] = {
+    "data.poisons": "number of poisons",
+    "data.train_size": "number of training images",
+    "attack.eps_255": "budget eps",
+    "attack.patch_size": "side of the patch",
+}
 _WITH_UNIT: Mapping[DoseField, Callable[[str], str]] = {
     "data.poisons": lambda text: "1 poison" if text == "1" else f"{text} poisons",
     "data.train_size": lambda text: f"a poisoned share of {text} %",
@@ -33,6 +39,13 @@ def short(field: DoseField, dose: float) -> str:
 def with_unit(field: DoseField, dose: float) -> str:
     """ "11.3 poisons", "eps 8/255", "a patch of 5 px", "a poisoned share of 0.5 %" """
     return _WITH_UNIT[field](short(field, dose))
+
+
+def at_value(field: DoseField, value: float) -> str:
+    """A value of the swept field itself: "500 training images"; else as ``with_unit``."""
+    if field == "data.train_size":
+        return f"{value:,.0f} training images"
+    return with_unit(field, value)
 
 
 def summary(field: DoseField, measured: Sequence[Measured]) -> str:
