@@ -11,7 +11,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from poisoning import catalog, cli_bundles, cli_sets, cli_sweep, events, shipped, studies, tables, work
+from poisoning import (
+    catalog,
+    cli_bundles,
+    cli_sets,
+    cli_sweep,
+    events,
+    shipped,
+    studies,
+    tables,
+    work,
+)
 from poisoning.bundle import About
 from poisoning.recipes import RECIPES
 from poisoning.results import Results, table
