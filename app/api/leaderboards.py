@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path, Query
 
 from app.api import examples
 from app.api.doors import DatabaseOf
+from app.board_schemas import Leaderboard
 from app.queries import leaderboards
-from app.schemas import Leaderboard
 from poisoning.spec import Profile
 
 router = APIRouter(tags=["leaderboards"])

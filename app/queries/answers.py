@@ -2,15 +2,9 @@
 
 from collections.abc import Sequence
 
+from app.board_schemas import LeaderboardColumn, LeaderboardRow
 from app.queries.titles import ACCESS
-from app.schemas import (
-    ExperimentSummary,
-    LeaderboardColumn,
-    LeaderboardRow,
-    Rate,
-    Stage,
-    VictimSummary,
-)
+from app.schemas import ExperimentSummary, Rate, Stage, VictimSummary
 
 CONTROL = "no_perturbation"
 

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Text, and_, cast, select
 from sqlalchemy.orm import Session
 
+from app.board_schemas import Leaderboard
 from app.models import Outcome, OutcomeSum, Trial
-from app.schemas import Leaderboard
 from poisoning import stats
 
 Place = tuple[str, str]  # keys of a row and of a column of the board

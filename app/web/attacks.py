@@ -14,6 +14,7 @@ from poisoning import catalog
 from poisoning.catalog import Attack
 
 router = APIRouter()
+SHOWN = 50  # results of an attack on its page; all are on the leaderboards
 BUDGETS = {
     "none": "changes nothing",
     "linf": "l-infinity: no pixel changes by more than eps",
@@ -66,11 +67,11 @@ def show(request: Request, session: Reading, name: str) -> Response:
         attack = catalog.attack(name)
     except catalog.UnknownName as unknown:
         raise NotFound(str(unknown)) from None
+    boards, is_cut = leaderboards.of_attack(session, name, SHOWN)
     measured = [
         (board, column, row, cell)
-        for board in leaderboards.page(session, attack=name)
+        for board in boards
         for row in board.rows
-        if row.attack == name
         for column, cell in zip(board.columns, row.cells, strict=True)
         if cell is not None
     ]
@@ -85,6 +86,7 @@ def show(request: Request, session: Reading, name: str) -> Response:
         family=family(attack),
         knobs=forms.fields(attack.params, "attack.", {}, {}),
         measured=measured,
+        is_cut=is_cut,
     )
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from app import places
+from app import places, published
+from app.board_schemas import Leaderboard, LeaderboardCell, LeaderboardColumn, LeaderboardRow
 from app.queries import answers
-from app.schemas import Leaderboard, LeaderboardCell, LeaderboardColumn, LeaderboardRow
 from app.services.exports import Bar, Cell, Column, Table
-from app.web import published, sheets, words
+from app.web import sheets, words
 from poisoning.published import Published
 
 SHADES = 10

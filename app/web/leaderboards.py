@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.board_schemas import LeaderboardTitle
 from app.errors import NotFound
 from app.queries import leaderboards, ranks, workers
-from app.schemas import LeaderboardTitle
 from app.services import exports, views
 from app.services.exports import Origin
 from app.web import boards, words

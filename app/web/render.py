@@ -13,7 +13,7 @@ from jinja2_fragments.fastapi import Jinja2Blocks
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.schemas import Leaderboard, LeaderboardCell, OutcomeView, TrialView
+from app.schemas import OutcomeView, TrialView
 from app.web import boards, words
 from poisoning import catalog
 
@@ -42,15 +42,6 @@ class VersionedFiles(StaticFiles):
 
 def mount_static(app: FastAPI) -> None:
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
-
-
-def trials_link(cell: LeaderboardCell, board: Leaderboard) -> str:
-    """The trials a cell of a board counts."""
-    for row in board.rows:
-        for column, its in zip(board.columns, row.cells, strict=True):
-            if its is cell:
-                return boards.trials(board, row, column, cell)
-    raise KeyError("the cell is not on this board")
 
 
 def strip_word(trial: TrialView, outcome: OutcomeView | None) -> str:
@@ -83,7 +74,7 @@ def _environment() -> Environment:
     env.globals.update(
         asset=asset, attacks=catalog.ATTACKS, datasets=catalog.DATASETS, models=catalog.MODELS
     )
-    env.globals["trials_link"] = trials_link
+    env.globals["trials_of"] = boards.trials
     env.globals["row_words"] = boards.row_words
     env.globals["strip_class"] = strip_class
     env.globals["strip_word"] = strip_word

@@ -6,15 +6,14 @@ import pytest
 from alembic import command
 from sqlalchemy import event, select
 
-from app import db, places
+from app import db, places, published
+from app.board_schemas import Leaderboard
 from app.db import Database
 from app.errors import NotFound
 from app.models import Experiment, OutcomeSum, Trial, TrialSum
 from app.queries import experiments, leaderboards, ranks
-from app.schemas import Leaderboard
 from app.services import sums
 from app.settings import Settings
-from app.web import published
 from tests.app import workbench as bench
 
 CONTROL = {"attack": {"name": "no_perturbation"}, "surrogates": []}
@@ -126,6 +125,33 @@ def test_a_board_is_found_by_its_key(database: Database, settings: Settings) -> 
             leaderboards.get(session, "0" * 16)
 
 
+def test_an_attack_is_shown_where_it_was_measured_most(
+    database: Database, settings: Settings
+) -> None:
+    """Two cells of each board: of one seed in paper, of two in quick, and another attack's."""
+    run(database, settings, 2, profile="paper")
+    for seed in range(2):
+        run(database, settings, 1, seed=seed)
+    run(database, settings, 2, attack={"name": "feature_collision", "eps_255": 32})
+    whole = boards(database)
+
+    def of(attack: str, limit: int) -> tuple[list[tuple[str, int, int]], bool]:
+        with database.read() as session:
+            found, is_cut = leaderboards.of_attack(session, attack, limit)
+        assert {row.attack for board in found for row in board.rows} <= {attack}
+        cells = [(board, c) for board in found for row in board.rows for c in row.cells if c]
+        assert all(
+            cell in [c for its in whole if its.key == board.key for r in its.rows for c in r.cells]
+            for board, cell in cells
+        )
+        return [(b.profile, c.success.successes, c.success.n) for b, c in cells], is_cut
+
+    every = [("quick", 2, 8), ("quick", 2, 8), ("paper", 2, 4), ("paper", 2, 4)]
+    assert of("bullseye_polytope", 4) == (every, False)
+    assert of("bullseye_polytope", 3) == (every[:3], True)
+    assert of("convex_polytope", 4) == ([], False)
+
+
 def test_where_nothing_works_the_answer_says_so(database: Database, settings: Settings) -> None:
     run(database, settings, 0, trials=20)
     [board] = boards(database)
@@ -196,7 +222,11 @@ def test_pages_take_few_queries_however_many_rows(
     statements.clear()
     with database.read() as session:
         leaderboards.page(session)
-    assert len(statements) == 4
+    assert len(statements) == 5
+    statements.clear()
+    with database.read() as session:
+        leaderboards.of_attack(session, "bullseye_polytope", 50)
+    assert len(statements) == 5
     statements.clear()
     with database.read() as session:
         experiments.page(session)

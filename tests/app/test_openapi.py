@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app import schemas
+from app import board_schemas, schemas
 from app.api import examples
 from app.api.description import describe
 from app.db import Database
@@ -44,7 +44,7 @@ MODELS: list[tuple[dict[str, Any], type[BaseModel]]] = [
     (examples.OUTCOME, schemas.OutcomeView),
     (examples.POISON_SET, schemas.PoisonSetView),
     (examples.CHECKPOINT, schemas.CheckpointView),
-    (examples.BOARD, schemas.Leaderboard),
+    (examples.BOARD, board_schemas.Leaderboard),
     (examples.STUDY, schemas.StudyView),
     (examples.JOB, schemas.JobView),
     (examples.WORKER, schemas.WorkerView),
