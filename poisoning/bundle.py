@@ -21,6 +21,7 @@ from poisoning.events import Extras, Judged, Message, Setup, TrialDone
 from poisoning.results import Results
 from poisoning.source import source
 from poisoning.spec import Access, ExperimentSpec, digest, spec_hash
+from poisoning.studies import STUDIES
 
 MIB = 2**20
 KINDS = {
@@ -56,9 +57,17 @@ class About(Message):
     title: str
     name: str | None = None  # a study's
     profile: str | None = None
-    benchmark: str | None = None  # its version, where the study is a benchmark
+    rules: str | None = None  # digest of all specs the study has, as the program had it
     permalink: str | None = None
     date: datetime | None = None
+
+
+def rules(name: str, profile: str) -> str | None:
+    """What a study runs, as a digest; None where there is no such study or profile."""
+    study = STUDIES.get(name)
+    if study is None or profile not in study.profiles:
+        return None
+    return digest([spec.model_dump(mode="json") for _, spec in study.experiments(profile)])  # type: ignore[arg-type]
 
 
 class Member(Message):

@@ -22,7 +22,7 @@ from poisoning import (
     tables,
     work,
 )
-from poisoning.bundle import About
+from poisoning.bundle import About, rules
 from poisoning.recipes import RECIPES
 from poisoning.results import Results, table
 from poisoning.spec import ExperimentSpec, FieldError, PretrainSpec, Profile, spec_hash
@@ -199,7 +199,7 @@ def _study(given: argparse.Namespace) -> int:
         for number, (title, spec) in enumerate(once.values())
     ]
     about = About(kind="study", title=study.title, name=study.name, profile=profile,
-                  date=datetime.now(UTC))  # fmt: skip
+                  rules=rules(study.name, profile), date=datetime.now(UTC))  # fmt: skip
     _bundle(given, about, found)
     for made in study.tables(found, profile):
         print(tables.FORMS[given.form](made))

@@ -181,11 +181,15 @@ def _tables(received: Received) -> Iterator[str]:
             yield f"{name} does not follow from the outcomes{other}"
 
 
-def other_attacks(bundle: Bundle) -> list[str]:
-    """Attacks that changed since: their re-runs need not agree."""
-    return [
+def notes(bundle: Bundle) -> list[str]:
+    """What changed since in the program, and is no fault of the bundle."""
+    about = bundle.about
+    found = [
         f"{one.title}: {one.spec.attack.name} was version {one.attack_version}; here it is "
-        f"{catalog.attack(one.spec.attack.name).version}"
+        f"{catalog.attack(one.spec.attack.name).version}, so its poisons need not agree"
         for one in bundle.experiments
         if catalog.attack(one.spec.attack.name).version != one.attack_version
     ]
+    if about.rules and about.rules != bundles.rules(about.name or "", about.profile or ""):
+        found.append(f"the study {about.name} runs something else here, or is not known")
+    return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from poisoning import stats
 from poisoning.results import Results, Tally, victim_name
 from poisoning.spec import FieldError, checkpoint_of
+from poisoning.studies import STUDIES
 from poisoning.tables import Table, inert, to_csv, to_markdown
 
 if TYPE_CHECKING:
@@ -137,8 +138,6 @@ def tables(name: str | None, profile: str | None, found: Sequence[Results]) -> d
 
 
 def _of_study(name: str | None, profile: str | None, found: Sequence[Results]) -> list[Table]:
-    from poisoning.studies import STUDIES
-
     if name not in STUDIES:
         return []
     try:
