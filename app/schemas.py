@@ -90,6 +90,7 @@ class ExperimentSummary(BaseModel):
     profile: str
     precision: str
     study_id: int | None
+    sweep_id: int | None = None
     tags: list[str] = []
     archived_at: datetime | None = None  # not shown in the list any more; nothing is lost
     trials_total: int
@@ -188,7 +189,9 @@ class OutcomeView(BaseModel):
     twin_clean_accuracy: float
     clean_images: int
     seconds: float
+    device_seconds: float | None = None  # of the processor's threads, or of the GPU
     outcome_hash: str
+    provenance: str | None = None  # sha256 of that under which it was trained and judged
     extras: Extras | None = None
 
 
@@ -206,11 +209,20 @@ class TrialView(BaseModel):
     poison_set: str | None  # sha256
     craft_hash: str | None
     craft_seconds: float | None
+    craft_device_seconds: float | None = None
+    provenance: str | None = None  # sha256 of that under which its poisons were crafted
     linf_255: int | None
     mean_l2: float | None
     ssim: float | None
     final_loss: float | None
     outcomes: list[OutcomeView]
+
+
+class ProvenanceView(BaseModel):
+    """Under what trials were crafted or judged; ``data`` is as the job said it."""
+
+    sha256: str  # of its canonical JSON
+    data: dict[str, Any]
 
 
 class CheckpointView(BaseModel):

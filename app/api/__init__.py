@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends
 
 from app.api import (
+    bundles,
     catalogue,
     checkpoints,
     compare,
@@ -24,6 +25,7 @@ for _module in (
     compare,
     trials,
     poison_sets,
+    bundles,
     checkpoints,
     leaderboards,
     studies,

@@ -167,7 +167,9 @@ OUTCOME = {
     "twin_clean_accuracy": 0.974,
     "clean_images": 446,
     "seconds": 1.2,
+    "device_seconds": 2.1,
     "outcome_hash": _SHA,
+    "provenance": _SHA,
     "extras": {"variants": {"flip": 0}, "twin_variants": {"flip": 2}},
 }
 TRIAL = {
@@ -184,12 +186,32 @@ TRIAL = {
     "poison_set": _SHA,
     "craft_hash": _SHA,
     "craft_seconds": 2.93,
+    "craft_device_seconds": 5.74,
+    "provenance": _SHA,
     "linf_255": 32,
     "mean_l2": 2.412,
     "ssim": 0.902,
     "final_loss": 0.173,
     "outcomes": [OUTCOME],
 }
+PROVENANCE = {
+    "sha256": _SHA,
+    "data": {
+        "program": {"version": "0.1.0", "commit": "5c" * 20, "is_dirty": False},
+        "hardware": "NVIDIA H200",
+        "device": "cuda",
+        "versions": {"python": "3.12.4", "torch": "2.11.0", "numpy": "2.2.1"},
+        "precision": {"asked": "exact", "computes": "float32"},
+        "spec_hash": _SHA,
+        "seed": 0,
+        "dataset": {"name": "digits_5_9", "md5": "7d" * 16},
+        "checkpoints": {_CHECKPOINT: _SHA},
+    },
+}
+OUTCOMES_CSV = (
+    "experiment,title,attack,trial,victim,success,twin_success,provenance,commit,torch\n"
+    f"12,Bullseye Polytope on digits,bullseye_polytope,7,0,1,0,{_SHA},{'5c' * 20},2.11.0\n"
+)
 POISON_SET = {
     "sha256": _SHA,
     "images": 5,

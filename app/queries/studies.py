@@ -31,11 +31,15 @@ def page(
     )
 
 
-def get(session: Session, study_id: int) -> StudyView:
+def find(session: Session, study_id: int) -> Study:
     row = session.get(Study, study_id) if 0 < study_id < 2**31 else None
     if row is None:
         raise NotFound(f"there is no study {study_id}")
-    return views(session, [row])[0]
+    return row
+
+
+def get(session: Session, study_id: int) -> StudyView:
+    return views(session, [find(session, study_id)])[0]
 
 
 def views(session: Session, rows: Sequence[Study]) -> list[StudyView]:

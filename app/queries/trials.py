@@ -11,6 +11,11 @@ from app.queries.experiments import find as find_experiment
 from app.schemas import OutcomeView, Page, TrialView
 
 LIST = "trials"
+LOADED = (
+    selectinload(Trial.outcomes).selectinload(Outcome.provenance),
+    selectinload(Trial.poison_set),
+    selectinload(Trial.provenance),
+)
 
 
 def page(
@@ -27,7 +32,7 @@ def page(
     statement = (
         select(Trial)
         .where(Trial.experiment_id == experiment_id)
-        .options(selectinload(Trial.outcomes), selectinload(Trial.poison_set))
+        .options(*LOADED)
         .order_by(Trial.number)
         .limit(limit + 1)
     )
@@ -51,7 +56,7 @@ def newest(session: Session, experiment_id: int, limit: int) -> list[TrialView]:
     rows = session.scalars(
         select(Trial)
         .where(Trial.experiment_id == experiment_id, Trial.state == "done")
-        .options(selectinload(Trial.outcomes), selectinload(Trial.poison_set))
+        .options(*LOADED)
         .order_by(Trial.finished_at.desc(), Trial.number.desc())
         .limit(limit)
     ).all()
@@ -88,6 +93,8 @@ def view(trial: Trial, experiment: Experiment, models: dict[str, str]) -> TrialV
         poison_set=trial.poison_set.sha256 if trial.poison_set else None,
         craft_hash=trial.craft_hash,
         craft_seconds=trial.craft_seconds,
+        craft_device_seconds=trial.craft_device_seconds,
+        provenance=trial.provenance.sha256 if trial.provenance else None,
         linf_255=trial.linf_255,
         mean_l2=trial.mean_l2,
         ssim=trial.ssim,
@@ -101,11 +108,12 @@ def _outcome(row: Outcome, experiment: Experiment, models: dict[str, str]) -> Ou
     plain = {
         name: getattr(row, name)
         for name in OutcomeView.model_fields
-        if name not in ("title", "prediction_name", "twin_prediction_name")
+        if name not in ("title", "prediction_name", "twin_prediction_name", "provenance")
     }
     return OutcomeView(
         **plain,
         title=titles.victim(victim, models),
+        provenance=row.provenance.sha256 if row.provenance else None,
         prediction_name=titles.class_name(experiment.dataset, row.prediction) or "",
         twin_prediction_name=titles.class_name(experiment.dataset, row.twin_prediction) or "",
     )

@@ -43,6 +43,7 @@ MODELS: list[tuple[dict[str, Any], type[BaseModel]]] = [
     (examples.TRIAL, schemas.TrialView),
     (examples.OUTCOME, schemas.OutcomeView),
     (examples.POISON_SET, schemas.PoisonSetView),
+    (examples.PROVENANCE, schemas.ProvenanceView),
     (examples.CHECKPOINT, schemas.CheckpointView),
     (examples.BOARD, board_schemas.Leaderboard),
     (examples.STUDY, schemas.StudyView),
@@ -84,7 +85,7 @@ def test_every_operation_has_an_example_and_says_what_it_does(application: FastA
         assert operation.get("description"), name
         good = next(r for status, r in operation["responses"].items() if status.startswith("2"))
         [(kind, content)] = good["content"].items()
-        is_file = kind in ("image/png", "application/octet-stream")
+        is_file = kind in ("image/png", "application/octet-stream", "application/zip")
         assert is_file or "example" in content, name
         if "requestBody" in operation:
             assert "examples" in json.dumps(operation["requestBody"]), name
