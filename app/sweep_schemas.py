@@ -102,3 +102,4 @@ class SweepDetail(SweepSummary):
     victims: list[SweepVictim]
     rungs: list[ExperimentSummary]
     beside: list[SweepBeside]  # that could be laid over it
+    unit: SweepUnit | None = None  # where others are laid over it: counts or shares

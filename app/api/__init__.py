@@ -12,6 +12,7 @@ from app.api import (
     leaderboards,
     poison_sets,
     studies,
+    sweeps,
     trials,
 )
 from app.api.description import PROBLEMS
@@ -29,6 +30,7 @@ for _module in (
     checkpoints,
     leaderboards,
     studies,
+    sweeps,
     jobs,
     catalogue,
 ):

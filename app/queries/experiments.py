@@ -173,6 +173,7 @@ def summary(
         profile=row.profile,
         precision=row.precision,
         study_id=row.study_id,
+        sweep_id=row.sweep_id,
         tags=row.tags,
         archived_at=row.archived_at,
         trials_total=row.trials_total,

@@ -283,7 +283,10 @@ def _beside(session: Session, row: Sweep) -> list[SweepBeside]:
 
 
 def laid_over(session: Session, sweep_id: int, others: Sequence[int]) -> list[SweepDetail]:
-    """A sweep and those laid over it; Invalid for one that differs in more than its size."""
+    """A sweep, which says what the unit is, and those laid over it.
+
+    Invalid for one that differs in more than the size of its training set.
+    """
     first = get(session, sweep_id)
     allowed = {other.id for other in first.beside}
     wanted = list(dict.fromkeys(i for i in others if i != sweep_id))
@@ -296,16 +299,18 @@ def laid_over(session: Session, sweep_id: int, others: Sequence[int]) -> list[Sw
                 "alone, or does not count poisons",
                 f"one of: {known}" if known else "sweep poisons on another training set size",
             )
-    return [first, *(get(session, other) for other in wanted)]
+    found = [first, *(get(session, other) for other in wanted)]
+    first.unit = _unit(found)
+    return found
 
 
-def unit(session: Session, sweeps: Sequence[SweepDetail], victim: int = 0) -> SweepUnit | None:
-    """What poisons are better counted in; None without curves at two training set sizes."""
-    curves = {}
-    for item in sweeps:
-        curve = dose.curve_through(measured(session, find(session, item.id), victim))
-        if curve is not None:
-            curves[int(item.spec["data"]["train_size"])] = curve
+def _unit(sweeps: Sequence[SweepDetail]) -> SweepUnit | None:
+    """What poisons are better counted in, by the first victim; None without two curves."""
+    curves = {
+        int(item.spec["data"]["train_size"]): curve
+        for item in sweeps
+        if (curve := dose.curve_through(_measured(item.victims[0].points))) is not None
+    }
     if len(curves) < 2:
         return None
     found = dose.better_unit(curves)

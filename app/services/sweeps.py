@@ -8,6 +8,7 @@ the sweep's row, so that it may be called by several at once and cut off at any 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import get_args
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -25,6 +26,7 @@ from poisoning import catalog, dose
 from poisoning.dose import words
 from poisoning.spec import ExperimentSpec, FieldError, vary
 
+DOSES = frozenset(get_args(dose.DoseField))
 HIGHEST_FLOOR = 0.95  # few trials may say that every twin falls; a design needs room above it
 
 
@@ -127,10 +129,10 @@ def estimate(session: Session, settings: Settings, request: SweepRequest) -> Est
 
     Invalid as ``launch``.
     """
-    _, specs = _checked(request)
+    swept, specs = _checked(request)
     found = []
-    for spec in specs:
-        with _within("spec"):
+    for value, spec in zip(swept.values, specs, strict=True):
+        with _at(swept.field, value):
             experiments.check_data(settings, spec)
             found.append(costs.estimate(session, settings, spec))
     if request.design == "adaptive" and request.budget:
@@ -238,20 +240,23 @@ def _launch_rung(
     again = "" if spec.seed == row.spec["seed"] else f", seed {spec.seed}"
     title = f"{row.title}: {words.at_value(queries.field_of(row), value)}{again}"
     request = LaunchRequest(spec=spec, title=title[:200], notes=row.notes, tags=row.tags)
-    with _within("spec", f"at {row.field} = {value:g}: "):
+    with _at(row.field, value):
         return experiments.launch(session, settings, request, now, sweep_id=row.id)
 
 
 @contextmanager
-def _within(prefix: str, at: str = "") -> Iterator[None]:
-    """Errors of one experiment, as a sweep's request has them."""
+def _at(field: str, value: float) -> Iterator[None]:
+    """Errors of one experiment, as a sweep's request has them; with the value where it matters."""
     try:
         yield
     except Invalid as error:
+        at = f"at {field} = {value:g}: "
         raise Invalid(
             [
                 FieldProblem(
-                    field=f"{prefix}.{one.field}", message=at + one.message, remedy=one.remedy
+                    field=f"spec.{one.field}",
+                    message=(at if one.field in DOSES else "") + one.message,
+                    remedy=one.remedy,
                 )
                 for one in error.errors
             ]

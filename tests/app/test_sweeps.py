@@ -151,7 +151,11 @@ def test_training_set_sizes_are_doses_by_share(database: Database, settings: Set
         ({"design": "adaptive"}, "budget", "how many trials it may take in all"),
         ({"design": "adaptive", "budget": 5}, "budget", "how many trials it may take in all"),
         ({"design": "adaptive", "budget": 60, "values": [4]}, "values", "among several"),
-        ({"spec": bench.raw_spec(surrogates=["nobody-knows-it"])}, "spec.surrogates.0", "at data"),
+        (
+            {"spec": bench.raw_spec(surrogates=["nobody-knows-it"])},
+            "spec.surrogates.0",
+            "nobody-knows-it",
+        ),
     ],
 )
 def test_what_cannot_be_names_its_field_and_leaves_nothing(
@@ -376,9 +380,9 @@ def test_sweeps_on_other_training_sets_tell_counts_from_shares(
         assert [one.id for one in queries.get(session, ids[0]).beside] == [ids[1]]
         both = queries.laid_over(session, ids[0], [ids[1], ids[1]])
         assert [one.id for one in both] == ids
-        unit = queries.unit(session, both)
+        unit = both[0].unit
         assert unit and unit.name == "count" and "number of poisons says more" in unit.sentence
-        assert queries.unit(session, both[:1]) is None
+        assert queries.laid_over(session, ids[0], [])[0].unit is None
         with pytest.raises(Invalid, match=f"sweep {other} does not differ"):
             queries.laid_over(session, ids[0], [other])
     assert math.isfinite(unit.by_count)
