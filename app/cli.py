@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -188,10 +188,32 @@ def data_download(name: Annotated[str, typer.Argument(help="e.g. cifar10")]) -> 
     raise typer.Exit(_science("data", "download", name))
 
 
-def _science(*arguments: str) -> int:
+@cli.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A bundle.")],
+    sample: Annotated[int, typer.Option(min=0, help="Trials to run again; 0: only check.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the draw; choose one of your own.")] = 0,
+    checkpoints: Annotated[
+        list[Path] | None, typer.Option(help="Folder of checkpoints that need no training.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Default: this installation's.")] = None,
+    work: Annotated[Path, typer.Option(help="Keeps the checkpoints it trains.")] = Path(
+        "results/verify"
+    ),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Check a bundle and run some of its trials again; status 0 if all verdicts match."""
+    named = [word for folder in checkpoints or [] for word in ("--checkpoints", str(folder))]
+    options = {"--sample": sample, "--seed": seed, "--out": work, "--device": device}
+    plain = [str(word) for option in options.items() for word in option]
+    status = _science("verify", str(bundle), *plain, *named, folder=data_dir)
+    raise typer.Exit(status)
+
+
+def _science(*arguments: str, folder: Path | None = None) -> int:
     """Run the science's own command line, which needs torch, in a process of its own."""
-    folder = str(load().datasets_dir)
-    command = [sys.executable, "-m", "poisoning", *arguments, "--data-dir", folder]
+    folder = folder or load().datasets_dir
+    command = [sys.executable, "-m", "poisoning", *arguments, "--data-dir", str(folder)]
     return subprocess.run(command, check=False).returncode
 
 
@@ -248,6 +270,22 @@ def trials(number: Number, url: Url = None, bearer: Bearer = None) -> None:
     """The trials of an experiment with their verdicts."""
     with _bench(url, bearer) as bench:
         out.print(terminal.trials_table(bench.trials(number)))
+
+
+@cli.command("export-bundle")
+def export_bundle(
+    noun: Annotated[Literal["study", "experiment"], typer.Argument(help="study or experiment")],
+    number: Annotated[int, typer.Argument(help="Its id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The zip file to write.")],
+    with_poisons: Annotated[bool, typer.Option(help="Put the poison sets in too.")] = False,
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """Write a study or an experiment as one file that can be verified elsewhere."""
+    with _bench(url, bearer) as bench:
+        bench.download_bundle(noun, number, output, with_poisons)
+    size = output.stat().st_size / 1e6
+    out.print(f"{output}: {size:.2f} MB. Check it with: dosimeter verify {output}", soft_wrap=True)
 
 
 @cli.command()

@@ -126,15 +126,15 @@ class Client:
 
     def download_poison_set(self, sha256: str, path: str | Path) -> Path:
         """Write a poison set's file (safetensors) to ``path``."""
-        target = Path(path)
-        with self._http.stream("GET", f"/poison-sets/{sha256}/file") as response:
-            if response.is_error:
-                response.read()
-            _check(response)
-            with open(target, "wb") as file:
-                for chunk in response.iter_bytes():
-                    file.write(chunk)
-        return target
+        return self._download(f"/poison-sets/{sha256}/file", path)
+
+    def download_bundle(
+        self, noun: str, number: int, path: str | Path, with_poisons: bool = False
+    ) -> Path:
+        """Write the bundle of a study or an experiment (``noun``) to ``path``, a zip file."""
+        plural = {"study": "studies", "experiment": "experiments"}[noun]
+        given = {"with_poisons": with_poisons}
+        return self._download(f"/{plural}/{number}/bundle", path, given)
 
     # --- the rest -----------------------------------------------------------------------------
 
@@ -177,9 +177,25 @@ class Client:
         try:
             response = self._http.request(method, path, **rest)
         except httpx.TransportError as error:
-            where = self._http.base_url.copy_with(path="/")
-            raise Unreachable(f"no server answers at {where}: {error}") from error
+            raise self._unreachable(error) from error
         return _check(response).json()
+
+    def _download(self, path: str, target: str | Path, params: Json | None = None) -> Path:
+        try:
+            with self._http.stream("GET", path, params=params) as response:
+                if response.is_error:
+                    response.read()
+                _check(response)
+                with open(target, "wb") as file:
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        return Path(target)
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        where = self._http.base_url.copy_with(path="/")
+        return Unreachable(f"no server answers at {where}: {error}")
 
     def _every(self, path: str, filters: Json) -> Iterator[Json]:
         cursor = None
