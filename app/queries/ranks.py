@@ -2,27 +2,52 @@
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Text, and_, cast, select
 from sqlalchemy.orm import Session
 
-from app.board_schemas import Leaderboard
+from app.board_schemas import Leaderboard, LeaderboardCell, LeaderboardRow, RankPair
 from app.models import Outcome, OutcomeSum, Trial
 from poisoning import stats
 
 Place = tuple[str, str]  # keys of a row and of a column of the board
 Fallen = dict[Hashable, bool]  # setup -> whether the victim fell
 KEPT = 64
-_known: dict[tuple[Any, ...], dict[Place, int]] = {}
 
 
-def of_board(session: Session, board: Leaderboard) -> dict[Place, int]:
-    """The rank of every ranked attack in every column, among those of its budget.
+@dataclass(frozen=True)
+class Standing:
+    """The rank of every ranked attack in every column, and the tests it rests on."""
 
-    Attacks that cannot be told apart share a rank; one that has nobody beside it has none. Kept in
-    memory until the board counts more trials.
+    ranks: dict[Place, int]
+    pairs: list[RankPair]
+
+
+_known: dict[tuple[Any, ...], Standing] = {}
+
+
+def placed(session: Session, board: Leaderboard) -> Leaderboard:
+    """The board with the rank of every ranked attack in every column, among those of its budget.
+
+    Attacks that cannot be told apart share a rank; one that has nobody beside it has none.
     """
+    standing = _standing(session, board)
+
+    def cell_at(row: LeaderboardRow, at: int) -> LeaderboardCell | None:
+        cell, rank = row.cells[at], standing.ranks.get((row.key, board.columns[at].key))
+        return cell.model_copy(update={"rank": rank}) if cell and rank else cell
+
+    rows = [
+        row.model_copy(update={"cells": [cell_at(row, at) for at in range(len(row.cells))]})
+        for row in board.rows
+    ]
+    return board.model_copy(update={"rows": rows, "pairs": standing.pairs})
+
+
+def _standing(session: Session, board: Leaderboard) -> Standing:
+    """Kept in memory until the board counts more trials."""
     counted = sum(cell.success.n for row in board.rows for cell in row.cells if cell)
     columns = tuple(column.key for column in board.columns)
     mark = (str(session.get_bind().engine.url), board.key, columns, counted)
@@ -33,19 +58,34 @@ def of_board(session: Session, board: Leaderboard) -> dict[Place, int]:
     return _known[mark]
 
 
-def _ranked(fallen: dict[Place, Fallen], board: Leaderboard) -> dict[Place, int]:
-    ranks: dict[Place, int] = {}
+def _ranked(fallen: dict[Place, Fallen], board: Leaderboard) -> Standing:
+    found = Standing({}, [])
     for column in board.columns:
-        peers: dict[str, dict[str, Fallen]] = defaultdict(dict)
+        peers: dict[str, dict[str, Mapping[Hashable, bool]]] = defaultdict(dict)
         for row in board.rows:
             if row.is_ranked and (row.key, column.key) in fallen:
                 peers[row.budget][row.key] = fallen[row.key, column.key]
         for group in peers.values():
             if len(group) > 1:
-                compared: Mapping[str, Mapping[Hashable, bool]] = group
-                found = stats.ranks(compared)
-                ranks |= {(row, column.key): rank for row, rank in found.items()}
-    return ranks
+                tests = stats.pair_tests(group)
+                ranks = stats.ranked(group, tests)
+                found.ranks.update({(row, column.key): rank for row, rank in ranks.items()})
+                found.pairs.extend(_pair(column.key, test) for test in tests)
+    return found
+
+
+def _pair(column: str, test: stats.PairTest) -> RankPair:
+    return RankPair(
+        column=column,
+        first=test.first,
+        second=test.second,
+        shared=test.shared,
+        only_first=test.only_first,
+        only_second=test.only_second,
+        p=test.p,
+        adjusted=test.adjusted,
+        better=test.better(),
+    )
 
 
 def _fallen(session: Session, board: Leaderboard) -> dict[Place, Fallen]:

@@ -1,16 +1,15 @@
 """A leaderboard as tables: one attack a row, and a heat map of attacks and victims."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from app import places, published
+from app import places
 from app.board_schemas import Leaderboard, LeaderboardCell, LeaderboardColumn, LeaderboardRow
 from app.queries import answers
 from app.services.exports import Bar, Cell, Column, Table
 from app.web import sheets, words
-from poisoning.published import Published
 
 SHADES = 10
 
@@ -23,8 +22,6 @@ class Line:
     row: LeaderboardRow
     column: LeaderboardColumn
     cell: LeaderboardCell
-    rank: int | None = None  # among the ranked attacks of its budget
-    published: Published | None = None  # of the same protocol
 
     @property
     def href(self) -> str:
@@ -79,7 +76,8 @@ def _attack(line: Line) -> Cell:
 
 
 def _rank(line: Line) -> Cell:
-    return Cell(words.DASH if line.rank is None else str(line.rank))
+    rank = line.cell.rank
+    return Cell(words.DASH if rank is None else str(rank))
 
 
 def _victim(line: Line) -> Cell:
@@ -93,15 +91,14 @@ def _success(line: Line) -> Cell:
 
 def _axis(line: Line) -> Cell:
     cell, row = line.cell, line.row
-    its = line.published
-    known = its.percent / 100 if its and its.percent is not None else None
+    known = cell.published.percent / 100 if cell.published else None
     bar = Bar(cell.success, cell.twin, row.color, row.marker, known)
     return Cell("", href=line.href, bar=bar)
 
 
 def _beside(line: Line) -> Cell:
-    its = line.published
-    if its is None or its.percent is None:
+    its = line.cell.published
+    if its is None:
         return Cell(words.DASH)
     return Cell(f"{its.percent:g}", its.label if its.n is None else f"n = {its.n}")
 
@@ -160,7 +157,8 @@ PARTS = [
          lambda line: line.row.title),
     Part(Column("victim", "Victim", is_number=False, sort="victim"), _victim,
          lambda line: line.column.subtitle),
-    Part(Column("rank", "Rank", sort="rank"), _rank, lambda line: line.rank or 1000),
+    Part(Column("rank", "Rank", sort="rank"), _rank,
+         lambda line: line.cell.rank or 1000),
     Part(Column("success", "Success, % ± SE", "Trials", sort="success"), _success,
          lambda line: line.cell.success.rate),
     Part(sheets.AXIS, _axis),
@@ -194,28 +192,13 @@ def table(
     return Table("leaderboard", board.title, [part.column for part in parts], rows)
 
 
-def lines_of(board: Leaderboard, setups: str, ranks: Mapping[tuple[str, str], int]) -> list[Line]:
+def lines_of(board: Leaderboard) -> list[Line]:
     return [
-        Line(
-            board,
-            row,
-            column,
-            cell,
-            ranks.get((row.key, column.key)),
-            _published(board, setups, row, column),
-        )
+        Line(board, row, column, cell)
         for at, column in enumerate(board.columns)
         for row in _by_rate(board.rows, at)
         if (cell := row.cells[at]) is not None
     ]
-
-
-def _published(
-    board: Leaderboard, setups: str, row: LeaderboardRow, column: LeaderboardColumn
-) -> Published | None:
-    model = column.subtitle.partition(",")[0]
-    eps_255 = row.knobs.get("eps_255")
-    return published.of(setups, board.profile, row.attack, eps_255, column.access, model)
 
 
 def _by_rate(rows: Sequence[LeaderboardRow], at: int) -> list[LeaderboardRow]:

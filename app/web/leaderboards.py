@@ -84,13 +84,10 @@ def show(
     access = asked.access or title.accesses[0]
     asked = asked.model_copy(update={"board": title.key, "access": access})
     whole = leaderboards.get(session, title.key)
-    board = boards.narrowed(whole, access)
-    standing = ranks.of_board(session, board)
-    lines = [
-        line for line in boards.lines_of(board, title.setups, standing) if _is_wanted(line, asked)
-    ]
+    board = ranks.placed(session, boards.narrowed(whole, access))
+    lines = [line for line in boards.lines_of(board) if _is_wanted(line, asked)]
     shown = asked.columns
-    if not asked.cols and any(line.published for line in lines):
+    if not asked.cols and any(line.cell.published for line in lines):
         shown = [*shown, "published"]
     tables = {
         "leaderboard": boards.table(board, shown, asked.sort, asked.is_descending, lines),

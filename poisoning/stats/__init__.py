@@ -11,6 +11,7 @@ from poisoning.stats.pairs import (
     mcnemar,
     pair_tests,
     paired_excess,
+    ranked,
     ranks,
 )
 from poisoning.stats.published import (
@@ -46,6 +47,7 @@ __all__ = [
     "mean_over_victims",
     "pair_tests",
     "paired_excess",
+    "ranked",
     "ranks",
     "running",
     "standard_error",

@@ -1,7 +1,7 @@
 """Rates on the same setups: differences, tests, and the ranks that follow from them."""
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -99,8 +99,15 @@ def ranks(outcomes: Mapping[str, Fallen], alpha: float = 0.05) -> dict[str, int]
     Attacks that the trials cannot tell apart share a rank, unless a third one parts them; which
     pairs were told apart, and how surely, say ``pair_tests``.
     """
-    found = dict.fromkeys(outcomes, 1)
-    for test in pair_tests(outcomes):
+    return ranked(outcomes, pair_tests(outcomes), alpha)
+
+
+def ranked(
+    attacks: Iterable[str], tests: Iterable[PairTest], alpha: float = 0.05
+) -> dict[str, int]:
+    """The ranks that follow from the tests of all pairs of the attacks."""
+    found = dict.fromkeys(attacks, 1)
+    for test in tests:
         better = test.better(alpha)
         if better is not None:
             found[test.second if better == test.first else test.first] += 1

@@ -172,13 +172,33 @@ def test_ranks_are_shared_by_what_a_paired_test_cannot_tell_apart(
         for trial in session.scalars(select(Trial)):
             trial.target_index = trial.number  # setups that differ, the same for all
     [board] = boards(database)
+    assert {cell.rank for row in board.rows for cell in row.cells if cell} == {None}
+    assert board.pairs is None
     with database.read() as session:
-        found = ranks.of_board(session, board)
-    rows = {row.knobs.get("steps"): row.key for row in board.rows if row.budget == "eps 32/255"}
-    for column in board.columns:
-        its = [found[rows[steps], column.key] for steps in (5, 6, 7)]
-        assert its == [1, 1, 3]
-    assert len(found) == 6
+        found = ranks.placed(session, board)
+    rows = {row.knobs.get("steps"): row for row in found.rows if row.budget == "eps 32/255"}
+    for at in range(len(board.columns)):
+        cells = [rows[steps].cells[at] for steps in (5, 6, 7)]
+        assert [cell.rank for cell in cells if cell] == [1, 1, 3]
+    assert sum(cell.rank is not None for row in found.rows for cell in row.cells if cell) == 6
+    _the_ranks_follow_from_the_pairs(found)
+
+
+def _the_ranks_follow_from_the_pairs(board: Leaderboard) -> None:
+    """1 + how many are better, and the counts are those of the setups fallen to one alone."""
+    assert board.pairs is not None and len(board.pairs) == 3 * len(board.columns)
+    for at, column in enumerate(board.columns):
+        pairs = [pair for pair in board.pairs if pair.column == column.key]
+        fallen = {row.key: cell.success.successes for row in board.rows if (cell := row.cells[at])}
+        for pair in pairs:
+            assert pair.shared == 20 and pair.p <= pair.adjusted
+            difference = fallen[pair.first] - fallen[pair.second]
+            assert pair.only_first - pair.only_second == difference
+        for row in board.rows:
+            its = [pair for pair in pairs if row.key in (pair.first, pair.second)]
+            better = sum(pair.better not in (None, row.key) for pair in its)
+            cell = row.cells[at]
+            assert not its or (cell and cell.rank == 1 + better)
 
 
 @pytest.mark.parametrize(
