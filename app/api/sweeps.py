@@ -20,6 +20,7 @@ With = Annotated[
     list[Annotated[int, Query(ge=1, lt=2**31)]],
     Query(
         alias="with",
+        default_factory=list,
         max_length=8,
         description="Sweeps of poisons on other training set sizes to lay over it; the answer's "
         "'unit' says whether to count poisons or to take their share.",
@@ -65,7 +66,7 @@ def index(
 
 
 @router.get("/sweeps/{sweep_id}", responses=examples.ok(sweep_examples.DETAIL))
-def read(sweep_id: Id, database: DatabaseOf, others: With = []) -> SweepDetail:
+def read(sweep_id: Id, database: DatabaseOf, others: With) -> SweepDetail:
     """One sweep: points, fitted curve and the dose half of the targets fall to, by victim."""
     with database.read() as session:
         return queries.laid_over(session, sweep_id, others)[0]
