@@ -491,3 +491,18 @@ _register(
         730,
     ),
 )
+_STAND_IN = "not a published model; stands in for a larger one where a study is only tried out"
+_register(
+    MODELS,
+    *(
+        Model(name, title, f"poisoning.models.small:{name}", dim, _STAND_IN, mflop)
+        for name, title, dim, mflop in (
+            ("resnet6_w8", "ResNet-6, width 8", 256, 1.2),
+            ("resnet8_w8", "ResNet-8, width 8", 512, 1.6),
+            ("vgg3_w8", "VGG-3, width 8", 512, 1.3),
+            ("mobilenet_w8", "MobileNet, width 8", 512, 0.4),
+            ("alexnet_frogs_w8", "AlexNet (Poison Frogs), width 8", 64, 0.8),
+            ("alexnet_htbd_w8", "AlexNet (hidden trigger), width 8", 128, 0.4),
+        )
+    ),
+)

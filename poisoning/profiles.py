@@ -32,8 +32,8 @@ class Scale:
 
 SCALES: dict[Profile, Scale] = {
     "smoke": Scale(
-        5, 5, 3, 1, 2, "ConvNet-3 and ResNet-6 of a few seconds' training",
-        "digits, or seven classes of Tiny ImageNet: 100 to 500 images", False, False,
+        5, 5, 3, 1, 2, "stand-ins of the same building blocks, 8 wide",
+        "digits, or seven classes of Tiny ImageNet: 25 to 250 images", False, False,
     ),
     "quick": Scale(
         20, 400, 16, 1, 2, "as published; checkpoints of 8 epochs (16 adversarial)",
@@ -51,6 +51,8 @@ MINUTES: dict[tuple[str, Profile], float] = {
     ("patch_size", "smoke"): 5.9,
     ("report", "smoke"): 3.0,
 }
+
+SMALLEST, LARGEST = 25, 250  # training images in smoke
 
 HEADER = ("profile", "trials", "steps", "epochs", "victims", "data", "minutes on 2 cores")
 
@@ -85,21 +87,18 @@ SMALL_DATA = {
     "tinyimagenet": _SEVEN,
     "tinyimagenet_last_half": _SEVEN,
 }
-# other architectures stay other architectures, as far as two small ones can
-FIRST, OTHER = "convnet3", "resnet6_w16"
-SMALL_MODELS = dict.fromkeys(
-    (
-        "vgg11",
-        "mobilenet_v2",
-        "resnet34_tiny",
-        "mobilenet_v2_tiny",
-        "resnet32_clbd",
-        "alexnet_frogs",
-        "alexnet_htbd",
-    ),
-    OTHER,
-)
-OTHER_SEED = ("mobilenet_v2", "mobilenet_v2_tiny")  # two other architectures are two networks
+# of the same building blocks; what is another network on paper is another network in small
+STAND_INS = {
+    "resnet18": "resnet6_w8",
+    "resnet32_clbd": "resnet8_w8",
+    "vgg11": "vgg3_w8",
+    "mobilenet_v2": "mobilenet_w8",
+    "alexnet_frogs": "alexnet_frogs_w8",
+    "alexnet_htbd": "alexnet_htbd_w8",
+    "resnet34_tiny": "resnet6_w8",
+    "vgg16_tiny": "vgg3_w8",
+    "mobilenet_v2_tiny": "mobilenet_w8",
+}
 
 
 def scaled(spec: ExperimentSpec, profile: Profile) -> ExperimentSpec:
@@ -128,7 +127,7 @@ def _victim(victim: AnyVictim, profile: Profile, name_of: Any) -> dict[str, Any]
     if (name := checkpoint_of(victim)) is not None:
         raw["checkpoint"] = name_of(name)
     elif profile == "smoke":
-        raw["model"] = SMALL_MODELS.get(raw["model"], FIRST)
+        raw["model"] = STAND_INS[raw["model"]]
     if "shared_twins" in raw:
         raw["shared_twins"] = min(raw["shared_twins"], 1)
     return raw
@@ -153,9 +152,16 @@ def _quick_data(data: DataSpec) -> dict[str, Any]:
 
 
 def _smoke_data(data: DataSpec) -> dict[str, Any]:
-    part = data.train_size // (100 if data.train_size > 5000 else 10)
-    small = SMALL_DATA[data.dataset].dataset
-    return _smaller(data, min(max(part, 100), 500)) | {"setups": "drawn", "dataset": small}
+    """Sizes that differ still differ; of poisons there is one more wherever they are doubled."""
+    part = data.train_size // (200 if data.train_size > 5000 else 20)
+    return {
+        "dataset": SMALL_DATA[data.dataset].dataset,
+        "setups": "drawn",
+        "train_size": min(max(part, SMALLEST), LARGEST),
+        "poisons": min(data.poisons, 2 + data.poisons.bit_length()),
+        "target_class": None,
+        "base_class": None,
+    }
 
 
 def _smaller(data: DataSpec, size: int) -> dict[str, Any]:
@@ -185,9 +191,8 @@ def _small_name(dataset: str) -> Any:
             return name
         recipe = RECIPES[name]
         learned = small.dataset if recipe.dataset == dataset else small.others
-        if recipe.adversarial:
-            return f"{FIRST}-{learned}-adv-s0"
-        model = SMALL_MODELS.get(recipe.model, FIRST)
-        return f"{model}-{learned}-s{(recipe.seed + (recipe.model in OTHER_SEED)) % 2}"
+        marks = "-adv" * (recipe.adversarial is not None) + "-raw" * (not recipe.normalize)
+        seed = 0 if recipe.adversarial else recipe.seed % 2
+        return f"{STAND_INS[recipe.model]}-{learned}{marks}-s{seed}"
 
     return name_of

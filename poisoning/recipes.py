@@ -6,6 +6,7 @@ is measured when it is run and stands on the checkpoint's card. No torch in here
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from poisoning.spec import Adversarial, PretrainSpec
 
@@ -177,7 +178,7 @@ def _of_studies() -> dict[str, PretrainSpec]:
 
 
 def _of_tiny_imagenet() -> dict[str, PretrainSpec]:
-    """Classifiers and short trainings for Tiny ImageNet, and stand-ins that know seven classes."""
+    """Classifiers and short trainings for Tiny ImageNet."""
     recipes: dict[str, PretrainSpec] = {}
     first = "tinyimagenet_first_half"
     published = _BENCHMARK.model_copy(update={"batch_size": 64})
@@ -198,14 +199,37 @@ def _of_tiny_imagenet() -> dict[str, PretrainSpec]:
         for spec, epochs in ((_ADVERSARIAL, "200ep"), (_ADVERSARIAL_BRIEF, "16ep")):
             robust = _of("resnet34_tiny", spec).model_copy(update={"dataset": dataset})
             recipes |= _seeded(robust, f"resnet34_tiny-{dataset}-adv-{epochs}", (0,))
-    seven = _DIGITS.model_copy(update={"dataset": "tinyimagenet_subset", "epochs": 3})
-    for model in ("convnet3", "resnet6_w16"):
-        recipes |= _seeded(_of(model, seven), f"{model}-tinyimagenet_subset", SEEDS)
-    robust = seven.model_copy(update={"adversarial": Adversarial(steps=2, step_size_255=6)})
-    return recipes | _seeded(robust, "convnet3-tinyimagenet_subset-adv", (0,))
+    return recipes
+
+
+# What stands in for published networks where a study is only tried out: one to three seconds each.
+_TRIED = _DIGITS.model_copy(update={"epochs": 8})
+
+
+def _of_smoke() -> dict[str, PretrainSpec]:
+    recipes: dict[str, PretrainSpec] = {}
+
+    def add(model: str, dataset: str, seeds: Iterable[int] = SEEDS, **changes: Any) -> None:
+        spec = _TRIED.model_copy(update={"model": model, "dataset": dataset, **changes})
+        marks = "-adv" * (spec.adversarial is not None) + "-raw" * (not spec.normalize)
+        recipes.update(_seeded(spec, f"{model}-{dataset}{marks}", seeds))
+
+    for model in ("resnet6_w8", "vgg3_w8", "mobilenet_w8"):
+        for dataset in ("digits_0_4", "digits_5_9"):
+            add(model, dataset)
+        add(model, "digits_5_9", normalize=False)
+        add(model, "tinyimagenet_subset", epochs=2)
+    add("alexnet_htbd_w8", "digits_5_9")
+    add("alexnet_frogs_w8", "digits_5_9", normalize=False, learning_rate=0.02)
+    for normalize in (True, False):
+        knobs = _ADVERSARIAL_DIGITS.adversarial
+        add("resnet6_w8", "digits_5_9", (0,), adversarial=knobs, normalize=normalize)
+    knobs = Adversarial(steps=2, step_size_255=6)
+    add("resnet6_w8", "tinyimagenet_subset", (0,), epochs=2, adversarial=knobs)
+    return recipes
 
 
 # What a list of recipes shows, and all that is known by name.
 LISTED: dict[str, PretrainSpec] = _extractors() | _classifiers()
-FOR_STUDIES: dict[str, PretrainSpec] = _of_studies() | _of_tiny_imagenet()
+FOR_STUDIES: dict[str, PretrainSpec] = _of_studies() | _of_tiny_imagenet() | _of_smoke()
 RECIPES: dict[str, PretrainSpec] = LISTED | _further_seeds() | FOR_STUDIES

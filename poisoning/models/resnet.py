@@ -39,7 +39,7 @@ class ZeroPadShortcut(nn.Module):
         return functional.pad(x, (0, 0, 0, 0, self.side, self.side))
 
 
-def _projection(width_in: int, width: int, stride: int) -> nn.Module:
+def projection(width_in: int, width: int, stride: int) -> nn.Module:
     """He et al.'s option B: a 1x1 convolution with batch norm."""
     return conv_bn(width_in, width, 1, stride)
 
@@ -49,7 +49,7 @@ def _residual(
     depths: Sequence[int],
     width: int,
     stem: nn.Module | None = None,
-    shortcut: Shortcut = _projection,
+    shortcut: Shortcut = projection,
     pool: nn.Module | None = None,
     places: int = 1,
 ) -> Network:

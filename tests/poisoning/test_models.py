@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from poisoning import catalog
+from poisoning import catalog, profiles
 from poisoning.models import build, mobilenet, resnet
 from poisoning.spec import PretrainSpec
 
@@ -75,13 +75,13 @@ def test_the_seed_decides_the_weights_and_nothing_else_does(name):
     assert not torch.equal(first["linear.weight"], other["linear.weight"])
 
 
-def test_only_the_hidden_trigger_alexnet_has_dropout():
+def test_only_the_hidden_trigger_alexnets_have_dropout():
     with_dropout = {
         name
         for name in catalog.MODELS
         if any(isinstance(module, nn.Dropout) for module in net_for(name).modules())
     }
-    assert with_dropout == {"alexnet_htbd"}
+    assert with_dropout == {"alexnet_htbd", "alexnet_htbd_w8"}
 
 
 def test_resnet18_equals_its_equation():
@@ -107,6 +107,15 @@ def test_resnet18_equals_its_equation():
                 y = normed(y, f"{at}.shortcut.1")
             y = (normed(z, f"{at}.bn2") + y).relu()
     assert torch.allclose(net.features(x), y.mean((2, 3)), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", profiles.STAND_INS.values())
+def test_a_stand_in_has_the_same_features_for_larger_images_and_leaves_no_pixel_out(name):
+    net, x = build(name, 7, 64, seed=0).eval(), images("vgg16_tiny").requires_grad_()
+    features = net.features(x)
+    assert features.shape == (2, catalog.model(name).feature_dim)
+    gradient = torch.autograd.grad((features**2).sum(), x)[0]
+    assert (gradient != 0).any(1).float().mean() > 0.5
 
 
 def test_option_a_shortcut_subsamples_and_pads_with_zeros():

@@ -15,9 +15,9 @@ from poisoning.profiles import SCALES, SMALL_DATA
 from poisoning.published import Published
 from poisoning.recipes import RECIPES
 from poisoning.results import Results
-from poisoning.spec import DataSpec, ExperimentSpec, FieldError
+from poisoning.spec import DataSpec, ExperimentSpec, FieldError, spec_hash
 from poisoning.stats import estimate
-from poisoning.studies import STUDIES
+from poisoning.studies import STUDIES, dataset_size
 from poisoning.studies.filling import judge
 from poisoning.studies.flips_and_shifts import VARIANTS
 from poisoning.studies.study import Line, Place, Study
@@ -39,14 +39,49 @@ def test_every_study_can_be_launched_in_each_of_its_profiles(study, profile):
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
-def test_no_two_victims_and_no_surrogates_of_a_smoke_study_fall_together(study):
-    """Stand-ins may be few, but what is another network on paper is another network in small."""
-    for _, spec in study.experiments("smoke"):
-        recipes = [RECIPES[name] for name in spec.surrogates if name != "sampled"]
-        assert len(set(spec.surrogates)) == len(spec.surrogates) and len(recipes) <= 3
-        victims = [v.model_dump_json(exclude={"label"}) for v in spec.victims]
-        if len(set(victims)) < len(victims):
-            assert all(v.regime == "from_scratch" for v in spec.victims)
+def networks(spec):
+    """The architecture of everything a spec names; of what trials draw from, the first's."""
+    names = [*spec.surrogates, *spec.sampled_from[:1]]
+    names += [getattr(v, "checkpoint", None) or v.model for v in spec.victims]
+    return [RECIPES[name].model if name in RECIPES else name for name in names]
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+def test_what_differs_on_paper_differs_in_small(study):
+    """No two experiments, victims, surrogates or architectures of a smoke study fall together."""
+    made = study.experiments("smoke")
+    for _, spec in made:
+        assert len(set(spec.surrogates)) == len(spec.surrogates)
+        victims = [victim.model_dump_json(exclude={"label"}) for victim in spec.victims]
+        assert len(set(victims)) == len(victims)
+    if "paper" in study.profiles:
+        whole = study.experiments("paper")
+        count = len({spec_hash(spec) for _, spec in whole})
+        assert len({spec_hash(spec) for _, spec in made}) == count
+        pairs = set()
+        for (_, paper), (_, small) in zip(whole, made, strict=True):
+            pairs |= set(zip(networks(paper), networks(small), strict=True))
+        assert len({small for _, small in pairs}) == len(pairs)
+        assert len({paper for paper, _ in pairs}) == len(pairs)
+
+
+@pytest.mark.parametrize("name", ["COUNT", "FRACTION"])
+def test_the_sizes_of_training_sets_and_of_doses_still_differ_in_small(name):
+    """A fixed number of poisons stays fixed, a fixed share still means more in larger sets."""
+    title, study = getattr(dataset_size, name), STUDIES["dataset_size"]
+    rows = {}
+    for line in study.lines("smoke"):
+        for place in line.places:
+            if place.table == title:
+                rows.setdefault(place.row, []).append(line.spec.data)
+    for found in rows.values():
+        sizes = [data.train_size for data in found]
+        poisons = [data.poisons for data in found]
+        assert sizes == sorted(set(sizes))
+        if name == "COUNT":
+            assert len(set(poisons)) == 1
+        else:
+            assert poisons == sorted(set(poisons))
 
 
 def test_smoke_studies_need_no_download_but_two_and_have_five_trials():
