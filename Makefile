@@ -8,7 +8,7 @@ CACHE ?= $(HOME)/.cache/dosimeter
 
 ASIDE := tests/app tests/benchmarks tests/poisoning
 
-.PHONY: help run test demo lint check bench bench-full lock clean
+.PHONY: help run test demo lint check bench bench-full bench-gpu lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -49,6 +49,9 @@ bench: $(STAMP) ## how fast, as ratios to the plain way (minutes)
 
 bench-full: $(STAMP) ## the same at full length (hours)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --size full
+
+bench-gpu: $(STAMP) ## what the work itself takes on a GPU, whole
+	$(BIN)/python -m benchmarks.device
 
 lock: | $(VENV)/bin/uv ## resolve the locks anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements.lock
