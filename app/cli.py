@@ -295,9 +295,10 @@ def leaderboard(
     url: Url = None,
     bearer: Bearer = None,
 ) -> None:
-    """Every leaderboard as a table."""
+    """Every leaderboard as a table, with the ranks of its attacks."""
     with _bench(url, bearer) as bench:
-        boards = bench.leaderboards(dataset, profile)
+        titles = bench.leaderboard_titles(dataset, profile)
+        boards = [bench.leaderboard(title["key"]) for title in titles]
     if not boards:
         out.print("Nothing is measured yet.")
     for board in boards:

@@ -139,9 +139,23 @@ class Client:
     # --- the rest -----------------------------------------------------------------------------
 
     def leaderboards(self, dataset: str | None = None, profile: str | None = None) -> list[Json]:
+        """Every board with what is on it, without ranks."""
         filters = {"dataset": dataset, "profile": profile}
         boards: list[Json] = self._get("/leaderboards", filters)
         return boards
+
+    def leaderboard_titles(
+        self, dataset: str | None = None, profile: str | None = None
+    ) -> list[Json]:
+        """What boards there are, the fullest first."""
+        filters = {"dataset": dataset, "profile": profile}
+        titles: list[Json] = self._get("/leaderboards/titles", filters)
+        return titles
+
+    def leaderboard(self, key: str) -> Json:
+        """One board, with the ranks of its attacks."""
+        board: Json = self._get(f"/leaderboards/{key}")
+        return board
 
     def checkpoints(self) -> Iterator[Json]:
         return self._every("/checkpoints", {})

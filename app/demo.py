@@ -108,8 +108,8 @@ def _follow(bench: Client, study_id: int, console: Console) -> Json:
 
 
 def _judge(bench: Client, study: Json, console: Console) -> int:
-    for board in bench.leaderboards():
-        terminal.print_board(board, console)
+    for title in bench.leaderboard_titles():
+        terminal.print_board(bench.leaderboard(title["key"]), console)
     console.print(f"\n{seconds(study):.0f} s from launch to the last outcome")
     broken = [
         f"{row['title']} {row['state']}: {bench.get(row['id'])['answer']}"

@@ -145,8 +145,16 @@ def print_board(board: Json, console: Console) -> None:
 def _cell(cell: Json | None) -> str:
     if cell is None:
         return "–"
-    twins = f"twins {rate(cell['twin'])}"
-    return f"{rate(cell['success'])}\n{twins}\nclean {percent(cell['clean_accuracy'])}"
+    lines = [
+        rate(cell["success"]),
+        f"twins {rate(cell['twin'])}",
+        f"clean {percent(cell['clean_accuracy'])}",
+    ]
+    if cell["rank"] is not None:
+        lines.insert(0, f"rank {cell['rank']}")
+    if cell["published"]:
+        lines.append(f"published {cell['published']['percent']:g} %")
+    return "\n".join(lines)
 
 
 def rate(value: Json | None) -> str:

@@ -46,7 +46,10 @@ def test_an_experiment_from_launch_to_leaderboard(client: TestClient, database: 
     outcomes = client.get(f"{launched['url']}/trials/0/outcomes").json()
     assert [outcome["twin_success"] for outcome in outcomes] == [True, True]
     [board] = client.get(f"{API}/leaderboards").json()
-    assert client.get(f"{API}/leaderboards/{board['key']}").json() == board
+    assert client.get(f"{API}/leaderboards/{board['key']}").json() == board | {"pairs": []}
+    [title] = client.get(f"{API}/leaderboards/titles", params={"profile": board["profile"]}).json()
+    assert (title["key"], title["outcomes"]) == (board["key"], 8)
+    assert client.get(f"{API}/leaderboards/titles", params={"dataset": "cifar10"}).json() == []
 
 
 def test_lists_are_narrowed_and_read_page_by_page(client: TestClient) -> None:

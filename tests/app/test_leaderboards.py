@@ -1,12 +1,15 @@
 """Boards compare what was measured alike, count a trial once, and say it in words."""
 
+import io
 from typing import Any
 
 import pytest
 from alembic import command
+from fastapi.testclient import TestClient
+from rich.console import Console
 from sqlalchemy import event, select
 
-from app import db, places, published
+from app import db, places, published, terminal
 from app.board_schemas import Leaderboard
 from app.db import Database
 from app.errors import NotFound
@@ -219,6 +222,46 @@ def test_a_published_value_stands_beside_its_own_protocol_only(
     assert (found.percent if found else None) == percent
     assert published.of(setups, "quick", attack, 8, access, model) is None
     assert published.of(setups, "paper", attack, 16, access, model) is None
+
+
+def test_the_json_has_the_ranks_and_published_values_of_the_page(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    """Two attacks of the benchmark's protocol and a control, on the same 20 setups."""
+    for name, successes in (("bullseye_polytope", 19), ("feature_collision", 2)):
+        attack = {"name": name, "eps_255": 8}
+        run(database, settings, successes, trials=20, attack=attack, profile="paper")
+    run(database, settings, 0, trials=20, profile="paper", **CONTROL)
+    with database.write() as session:
+        for its in session.scalars(select(Experiment)):
+            data = its.spec["data"] | {"setups": "cifar10_transfer_learning"}
+            its.spec = its.spec | {"data": data}
+        for trial in session.scalars(select(Trial)):
+            trial.target_index = trial.number
+        sums.recount(session)
+    [title] = client.get("/api/v1/leaderboards/titles").json()
+    board = client.get(f"/api/v1/leaderboards/{title['key']}").json()
+    cells = {row["title"]: row["cells"][0] for row in board["rows"]}
+    address = "/leaderboard?cols=rank&cols=published&table=leaderboard&format=json"
+    table = client.get(address).json()
+    shown = {line[0]: dict(zip(table["header"], line, strict=True)) for line in table["lines"]}
+    assert shown.keys() == cells.keys()
+    for name, cell in cells.items():
+        assert shown[name]["Rank"] == (str(cell["rank"]) if cell["rank"] else "–")
+        printed = cell["published"]
+        assert shown[name]["Published, %"] == (f"{printed['percent']:g}" if printed else "–")
+    bullseye, collision = cells["Bullseye Polytope"], cells["Feature Collision"]
+    assert [cell["rank"] for cell in cells.values()] == [1, 2, None]
+    assert bullseye["published"]["percent"] == 85
+    assert "unified benchmark" in bullseye["published"]["source"]
+    [listed] = client.get("/api/v1/leaderboards").json()
+    assert [row["cells"][0]["published"] for row in listed["rows"]] == [
+        row["cells"][0]["published"] for row in board["rows"]
+    ]
+    in_words = Console(width=200, file=io.StringIO())
+    terminal.print_board(board, in_words)
+    said = in_words.file.getvalue()  # type: ignore[attr-defined]
+    assert "rank 1" in said and "published 85 %" in said
 
 
 @pytest.fixture

@@ -46,6 +46,8 @@ MODELS: list[tuple[dict[str, Any], type[BaseModel]]] = [
     (examples.PROVENANCE, schemas.ProvenanceView),
     (examples.CHECKPOINT, schemas.CheckpointView),
     (examples.BOARD, board_schemas.Leaderboard),
+    (examples.UNRANKED_BOARD, board_schemas.Leaderboard),
+    (examples.BOARD_TITLE, board_schemas.LeaderboardTitle),
     (examples.STUDY, schemas.StudyView),
     (examples.JOB, schemas.JobView),
     (examples.WORKER, schemas.WorkerView),
