@@ -77,6 +77,12 @@ def get(session: Session, experiment_id: int, number: int) -> TrialView:
     return view(trial, experiment, titles.checkpoint_models(session))
 
 
+def made_under(trial: TrialView) -> set[str]:
+    """The provenances it names."""
+    named = {trial.provenance, *(outcome.provenance for outcome in trial.outcomes)}
+    return {sha256 for sha256 in named if sha256}
+
+
 def view(trial: Trial, experiment: Experiment, models: dict[str, str]) -> TrialView:
     dataset = experiment.dataset
     return TrialView(

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.queries import experiments, explanations, titles, trials
+from app.queries import experiments, explanations, provenances, titles, trials
 from app.schemas import OutcomeView, TrialView
 from app.storage import NotStored, Store
-from app.web import images, why, words
+from app.web import images, making, why, words
 from app.web.doors import Clock, Reading, StoreOf
 from app.web.render import page
 from poisoning import catalog
@@ -112,6 +112,8 @@ def show(
             for outcome in trial.outcomes
             if outcome.victim in explained
         ],
+        making=making.of(trial, provenances.of(session, trials.made_under(trial))),
+        times=making.times(trial),
         zoom=shown.zoom if shown else None,
         zooms=ZOOMS,
         before=number - 1 if number > 0 else None,
