@@ -44,7 +44,8 @@ def follow(bench: Client, experiment_id: int, console: Console) -> None:
             for stage in found["stages"]:
                 name = stage["name"]
                 if name not in bars:
-                    bars[name] = progress.add_task(name, total=None, unit=stage["unit"])
+                    total = stage["total"]  # None cannot be drawn, and a thread draws at any time
+                    bars[name] = progress.add_task(name, total=total, unit=stage["unit"])
                 progress.update(
                     bars[name],
                     completed=stage["done"],
