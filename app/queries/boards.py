@@ -35,7 +35,7 @@ class Measured:
     access: str
     experiment_id: int
     victim: int
-    experiment_ids: tuple[int, ...]
+    experiment_ids: tuple[int, ...]  # ascending
     tally: Tally
 
 
@@ -190,16 +190,17 @@ def _cell(
     ]
     if not here:
         return None
-    tally = here[0].tally
+    tally, ids = here[0].tally, list(here[0].experiment_ids)
     for more in here[1:]:
         tally = tally + more.tally
+        ids = sorted({*ids, *more.experiment_ids})
     return LeaderboardCell(
         success=tally.success,
         twin=tally.twin,
         excess=tally.excess,
         clean_accuracy=tally.clean_accuracy,
         twin_clean_accuracy=tally.twin_clean_accuracy,
-        experiment_ids=sorted({number for m in here for number in m.experiment_ids}),
+        experiment_ids=ids,
         published=_printed(printed),
     )
 
