@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,28 +14,17 @@ from poisoning import (
     catalog,
     cli_bundles,
     cli_sets,
+    cli_studies,
     cli_sweep,
-    events,
     shipped,
-    studies,
-    tables,
     work,
 )
-from poisoning.bundle import About, rules
-from poisoning.recipes import RECIPES
+from poisoning.bundle import About
 from poisoning.results import Results, table
-from poisoning.spec import ExperimentSpec, FieldError, PretrainSpec, Profile, spec_hash
+from poisoning.running import BAD_INPUT, JobFailed, Screen, checkpoint, complain, experiment
+from poisoning.spec import ExperimentSpec, FieldError
 
 DATA_DIR = Path(os.environ.get("DOSIMETER_DATA_DIR", "~/.cache/dosimeter/data")).expanduser()
-BAD_INPUT, FAILED = 2, 1
-
-
-class JobFailed(Exception):
-    """A job that could not be done; the reader has been told why."""
-
-    def __init__(self, failed: events.Failed) -> None:
-        self.status = BAD_INPUT if failed.reason in ("bad_input", "bad_data") else FAILED
-        super().__init__(failed.message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,22 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         for fault in error.errors():
             place = ".".join(str(part) for part in fault["loc"])
-            _complain(place, fault["msg"].removeprefix("Value error, "))
+            complain(place, fault["msg"].removeprefix("Value error, "))
         return BAD_INPUT
     except FieldError as error:
-        _complain(error.field, error.message, error.remedy)
+        complain(error.field, error.message, error.remedy)
         return BAD_INPUT
     except catalog.UnknownName as error:
-        _complain("name", error.message)
+        complain("name", error.message)
         return BAD_INPUT
     except JobFailed as error:
         return error.status
     return status
-
-
-def _complain(field: str, message: str, remedy: str | None = None) -> None:
-    text = message if message.startswith(f"{field}: ") else f"{field}: {message}"
-    print(f"error: {text}{f'; {remedy}' if remedy else ''}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,13 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     _add_places(one)
 
-    one = add("study", _study, "run a study and print its tables; without a name, list them")
-    one.add_argument("name", nargs="?")
-    one.add_argument("--profile", default=None)
-    one.add_argument("--form", choices=list(tables.FORMS), default="txt", help="of the tables")
-    _add_bundle(one)
-    _add_places(one)
-
     one = add("accuracy", _accuracy, "measure a checkpoint's clean accuracy")
     one.add_argument("checkpoint", type=Path)
     one.add_argument("--dataset", help="another data set than its card's")
@@ -112,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name")
     _add_places(one)
 
-    cli_sweep.add_command(add, _experiment, _add_places)
+    cli_studies.add_command(add, _bundle, (_add_bundle, _add_places))
+    cli_sweep.add_command(add, experiment, _add_places)
     cli_sets.add_commands(add, DATA_DIR)
     cli_bundles.add_commands(add, DATA_DIR, _screens())
     return parser
@@ -139,7 +116,7 @@ def _work(given: argparse.Namespace) -> int:
 def _run(given: argparse.Namespace) -> int:
     spec = _spec(given)
     title = f"{catalog.attack(spec.attack.name).title} on {spec.data.dataset}"
-    found = _experiment(spec, title, given, "experiment")
+    found = experiment(spec, title, given)
     _bundle(given, About(kind="run", title=title, date=datetime.now(UTC)), [found])
     print(table([found]))
     return 0
@@ -182,31 +159,8 @@ def _assign(raw: dict[str, Any], assignment: str) -> None:
 
 
 def _pretrain(given: argparse.Namespace) -> int:
-    print(_checkpoint(given.name, given))
+    print(checkpoint(given.name, given))
     return 0
-
-
-def _study(given: argparse.Namespace) -> int:
-    if given.name is None:
-        for study in studies.STUDIES.values():
-            print(f"{study.name}: {study.title} ({', '.join(study.profiles)})")
-        return 0
-    study = catalog.find("study", studies.STUDIES, given.name)
-    profile: Profile = given.profile or study.profiles[0]
-    once = {spec_hash(spec): (title, spec) for title, spec in study.experiments(profile)}
-    found = [
-        _experiment(spec, title, given, f"{given.name}-{number}")
-        for number, (title, spec) in enumerate(once.values())
-    ]
-    about = About(kind="study", title=study.title, name=study.name, profile=profile,
-                  rules=rules(study.name, profile), date=datetime.now(UTC))  # fmt: skip
-    _bundle(given, about, found)
-    for made in study.tables(found, profile):
-        print(tables.FORMS[given.form](made))
-    faults = study.verdict(found)
-    for fault in faults:
-        print(f"does not hold: {fault}", file=sys.stderr)
-    return FAILED if faults else 0
 
 
 def _accuracy(given: argparse.Namespace) -> int:
@@ -221,7 +175,7 @@ def _accuracy(given: argparse.Namespace) -> int:
         if net.num_classes != len(dataset.spec.classes):
             raise FieldError("--dataset", f"has {len(dataset.spec.classes)} classes, not its own")
     except (store.CheckpointError, data.DataError) as error:
-        _complain(error.field, error.message, error.remedy)
+        complain(error.field, error.message, error.remedy)
         return BAD_INPUT
     measured = clean_accuracy(net, dataset.test, card.mean, card.std)
     print(f"{100 * measured:.2f} % of {len(dataset.test):,} test images of {dataset.spec.title}")
@@ -236,7 +190,7 @@ def _ship(given: argparse.Namespace) -> int:
     try:
         card = shipped.ship(given.checkpoint, given.data_dir, given.to)
     except (store.CheckpointError, data.DataError) as error:
-        _complain(error.field, error.message, error.remedy)
+        complain(error.field, error.message, error.remedy)
         return BAD_INPUT
     size = (given.to / given.checkpoint.name).stat().st_size / 1e6
     print(f"{card.name}: {100 * card.clean_accuracy:.2f} % as it is stored, {size:.1f} MB")
@@ -251,7 +205,7 @@ def _data(given: argparse.Namespace) -> int:
             data.download(given.name, given.data_dir)
         found = data.load(given.name, given.data_dir)
     except data.DataError as error:
-        _complain(error.field, error.message, error.remedy)
+        complain(error.field, error.message, error.remedy)
         return BAD_INPUT
     print(f"{found.spec.title}: {len(found.train):,} training, {len(found.test):,} test images")
     print(f"md5 of all pixels and labels: {found.md5}")
@@ -261,100 +215,12 @@ def _data(given: argparse.Namespace) -> int:
 # --- running ----------------------------------------------------------------------------------
 
 
-def _machine(given: argparse.Namespace, name: str) -> events.Machine:
-    return events.Machine(
-        data_dir=str(given.data_dir),
-        work_dir=str((given.out / name).resolve()),
-        device=given.device,
-        threads=given.threads,
-    )
-
-
 def _bundle(given: argparse.Namespace, about: About, found: Sequence[Results]) -> None:
     if given.bundle is not None:
         cli_bundles.write(given.bundle, about, found, given.out / "checkpoints")
-
-
-def _experiment(
-    spec: ExperimentSpec, title: str, given: argparse.Namespace, folder: str
-) -> Results:
-    """Train the checkpoints that are missing, then run all trials. Raises JobFailed."""
-    names = dict.fromkeys(name for _, name in spec.checkpoint_names())
-    job = events.TrialsJob(
-        spec=spec,
-        indices=tuple(range(spec.trials)),
-        checkpoints={name: str(_checkpoint(name, given)) for name in names},
-        machine=_machine(given, folder),
-    )
-    results = Results(title, spec)
-    screen = Screen(title)
-
-    def emit(message: events.Message) -> None:
-        screen.show(message)
-        if isinstance(message, events.TrialDone):
-            results.trials.append(message)
-
-    _execute(job, emit)
-    path = given.out / folder / "results.json"
-    path.write_text(results.to_json(), encoding="utf-8")
-    return results
-
-
-def _checkpoint(name: str, given: argparse.Namespace) -> Path:
-    """The file of a checkpoint below ``--out``, trained first where it is a recipe not run yet."""
-    machine = _machine(given, "checkpoints")
-    path = Path(machine.work_dir) / f"{name}.safetensors"
-    if not path.with_suffix(".json").is_file():
-        spec: PretrainSpec = catalog.find("checkpoint", RECIPES, name)
-        _execute(events.PretrainJob(name=name, spec=spec, machine=machine), Screen(name).show)
-    return path
-
-
-def _execute(job: events.TrialsJob | events.PretrainJob, emit: work.Emit) -> None:
-    failed = work.execute(job, emit)
-    if failed is not None:
-        raise JobFailed(failed)
 
 
 def _screens() -> cli_bundles.Screen:
     """A screen for each thing that is worked on."""
     made: dict[str, Screen] = {}
     return lambda title, message: made.setdefault(title, Screen(title)).show(message)
-
-
-class Screen:
-    """Draws events on stderr: one line, renewed in place on a terminal."""
-
-    def __init__(self, title: str) -> None:
-        self.title, self.is_live = title, sys.stderr.isatty()
-        self.drawn = False
-
-    def show(self, message: events.Message) -> None:
-        if isinstance(message, events.Progress):
-            self._progress(message)
-        elif isinstance(message, events.Log):
-            self._line(f"{self.title}: {message.message}")
-        elif isinstance(message, events.CheckpointDone):
-            self._line(f"{self.title}: {100 * message.clean_accuracy:.1f} % clean accuracy")
-        elif isinstance(message, events.Failed):
-            self._clear()
-            _complain(message.field or message.reason, message.message, message.remedy)
-        elif isinstance(message, events.Done):
-            self._line(f"{self.title}: done in {message.seconds:.1f} s")
-
-    def _progress(self, message: events.Progress) -> None:
-        if not self.is_live:
-            return
-        values = "".join(f"  {name} {value:.4g}" for name, value in message.values.items())
-        text = f"{self.title}: {message.stage} {message.done}/{message.total} {message.unit}"
-        print(f"\r\x1b[K{text}  {message.detail}{values}", end="", file=sys.stderr, flush=True)
-        self.drawn = True
-
-    def _line(self, text: str) -> None:
-        self._clear()
-        print(text, file=sys.stderr, flush=True)
-
-    def _clear(self) -> None:
-        if self.drawn:
-            print("\r\x1b[K", end="", file=sys.stderr)
-            self.drawn = False

@@ -11,12 +11,12 @@ from poisoning.dose import words
 from poisoning.results import Results, victim_name
 from poisoning.spec import ExperimentSpec, FieldError
 
-Run = Callable[[ExperimentSpec, str, argparse.Namespace, str], Results]
+Run = Callable[[ExperimentSpec, str, argparse.Namespace], Results]
 HEADER = ("dose", "n", "success %", "95 % interval", "twin %")
 
 
 def add_command(add: Callable[..., argparse.ArgumentParser], run: Run, places: Any) -> None:
-    """``run`` carries one experiment through: spec, title, arguments, folder of its results."""
+    """``run`` carries one experiment through: spec, title, arguments."""
     one = add("sweep", lambda given: _sweep(given, run), "sweep one field; print points and ED50")
     one.add_argument("spec", type=Path, help="an experiment as JSON")
     one.add_argument("--field", required=True, choices=get_args(dose.DoseField))
@@ -33,7 +33,7 @@ def _sweep(given: argparse.Namespace, run: Run) -> int:
     found = []
     for value, rung in zip(swept.values, swept.specs(spec), strict=True):
         title = f"{given.field} = {value:g}"
-        found.append(run(rung, title, given, f"sweep-{given.field}-{value:g}"))
+        found.append(run(rung, title, given))
     doses = swept.doses(spec)
     for number, victim in enumerate(spec.victims):
         print(_of_victim(swept.field, doses, found, number, victim_name(victim)))

@@ -175,7 +175,8 @@ def test_run_prints_rates_with_error_n_interval_and_twins(tmp_path, capsys):
     header, row = said.out.splitlines()
     assert header.split("  ")[0] == "attack" and "95 % interval" in header
     assert "+-" in row and "[" in row and "No perturbation (control)" in row
-    stored = json.loads((tmp_path / "experiment" / "results.json").read_text())
+    (path,) = (tmp_path / "experiments").glob("*/results.json")
+    stored = json.loads(path.read_text())
     assert len(stored["trials"]) == 3
 
 
