@@ -75,6 +75,7 @@ class Disagreement(BaseModel):
     fell_to: str
     trials: tuple[tuple[int, int], tuple[int, int]]
     poison_sets: tuple[str | None, str | None]
+    linf_255: tuple[int | None, int | None] = (None, None)  # of each side's poisons
 
 
 class Pair(BaseModel):
@@ -108,6 +109,7 @@ class Judged:
     number: int
     success: bool
     poison_set: str | None
+    linf_255: int | None
 
 
 def parse(text: str) -> list[list[int]]:
@@ -270,6 +272,7 @@ def _judged(session: Session, side: Side) -> dict[int, dict[Setup, Judged]]:
             Trial.number,
             Outcome.success,
             PoisonSet.sha256,
+            Trial.linf_255,
         )
         .join(Trial, Trial.id == Outcome.trial_id)
         .outerjoin(PoisonSet, PoisonSet.id == Trial.poison_set_id)
@@ -280,7 +283,7 @@ def _judged(session: Session, side: Side) -> dict[int, dict[Setup, Judged]]:
     found: dict[int, dict[Setup, Judged]] = defaultdict(dict)
     for row in session.execute(statement):
         victim, target, index, base, bases = row[:5]
-        judged = Judged(row[5], row[6], row[7], row[8])
+        judged = Judged(*row[5:])
         found[victim].setdefault((dataset, target, index, base, *(bases or ())), judged)
     return found
 
@@ -334,4 +337,5 @@ def _disagreement(fell_to: str, setup: Setup, one: Judged, other: Judged) -> Dis
         fell_to=fell_to,
         trials=((one.experiment_id, one.number), (other.experiment_id, other.number)),
         poison_sets=(one.poison_set, other.poison_set),
+        linf_255=(one.linf_255, other.linf_255),
     )

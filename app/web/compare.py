@@ -8,19 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse
 
-from app.errors import Invalid, NotFound
+from app.errors import Invalid
 from app.queries import compare, experiment_list, experiments
 from app.queries.compare import Comparison
 from app.queries.experiments import Filters
 from app.services import exports, views
 from app.services.exports import Origin
-from app.web import sheets
+from app.web import amplify, sheets
 from app.web.doors import Clock, Reading
+from app.web.downloads import OF_A_FILE, Format, Width, download
 from app.web.render import page
 
 router = APIRouter()
 SHOWN_DISAGREEMENTS = 30
-Format = Literal["", "csv", "json", "markdown", "latex"]
 Name = Annotated[str, Field(max_length=80)]
 
 
@@ -34,9 +34,10 @@ class Asked(BaseModel):
     value: Literal["success", "excess", "twin", "clean", "drop"] = "success"
     table: Name = ""
     format: Format = ""
+    width: Width = "page"
 
     def query(self, **changes: str) -> str:
-        kept = self.model_dump(exclude={"table", "format"}, exclude_defaults=True) | changes
+        kept = self.model_dump(exclude=OF_A_FILE, exclude_defaults=True) | changes
         return urlencode(kept, safe=",")
 
     def address(self, **changes: str) -> str:
@@ -61,7 +62,8 @@ def show(
     ]
     if asked.format or asked.table:
         permalink = f"{str(request.base_url).rstrip('/')}{chosen.address()}"
-        return download(tables, asked.table, asked.format, Origin(permalink, now, exports.commit()))
+        origin = Origin(permalink, now, exports.commit())
+        return download(tables, asked.table, asked.format, origin, asked.width)
     return page(
         request,
         "compare/index.html",
@@ -72,6 +74,7 @@ def show(
         fields=fields,
         values={name: title for name, (title, _) in sheets.VALUES.items()},
         shown=SHOWN_DISAGREEMENTS,
+        factor=_factor(found),
         views=views.of_page(session, "compare"),
     )
 
@@ -84,19 +87,6 @@ def seeds(session: Reading, ids: Annotated[str, Query(max_length=700)]) -> Respo
         raise Invalid.field("ids", "are not the seeds of one experiment", "numbers with dots")
     series = experiments.find(session, sides[0][0]).series
     return RedirectResponse(f"/experiments?group=no&series={series}", status_code=303)
-
-
-def download(tables: list[exports.Table], key: str, form: str, origin: Origin) -> Response:
-    """A table as a file; NotFound or Invalid name what there is not."""
-    table = sheets.named(tables, key)
-    if table is None:
-        raise NotFound(f"there is no table {key!r} on this page")
-    file = exports.export(table, form or "csv", origin)
-    return Response(
-        file.text,
-        media_type=file.media_type,
-        headers={"Content-Disposition": f'attachment; filename="{file.name}"'},
-    )
 
 
 def _pivoted(asked: Asked, fields: list[str]) -> Asked:
@@ -137,6 +127,17 @@ def add(ids: Annotated[list[str], Query(max_length=8)]) -> Response:
     joined = ",".join(part for part in ids if part)
     compare.parse(joined)
     return RedirectResponse(f"/compare?ids={joined}", status_code=303)
+
+
+def _factor(found: Comparison) -> int:
+    """What the differences of all poisons on the page are multiplied with."""
+    attacks = {side.letter: side.attack for side in found.sides}
+    return amplify.common(
+        (attacks[letter], linf)
+        for pair in found.pairs
+        for one in pair.disagreements[:SHOWN_DISAGREEMENTS]
+        for letter, linf in zip((pair.first, pair.second), one.linf_255, strict=True)
+    )
 
 
 def _answer(found: Comparison) -> str:

@@ -7,10 +7,11 @@ import io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from types import EllipsisType
+from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from numpy.typing import NDArray
 from PIL import Image
 from starlette.responses import FileResponse
@@ -18,13 +19,14 @@ from starlette.responses import FileResponse
 from app.api.doors import StoreOf
 from app.errors import NotFound
 from app.storage import NotStored, Store
+from app.web import amplify
 from poisoning import poison_set
 
 router = APIRouter()
 Kind = Literal["base", "poison", "difference", "target", "patched"]
 Pixels = NDArray[np.uint8]
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-GREY = 128
+Factor = Annotated[int | None, Query(ge=1, le=amplify.MOST)]
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,11 @@ class Pictures:
     bases: Pixels | None
     targets: Pixels
     patched: Pixels | None = None
+    factor: int = 1  # what differences are multiplied with, unless another is asked for
 
     @property
     def size(self) -> int:
         return int(self.poisons.shape[-1])
-
-    @property
-    def factor(self) -> int:
-        """What differences are multiplied with: the largest just fills the range around grey."""
-        if self.bases is None:
-            return 1
-        largest = int(np.abs(self.poisons.astype(np.int16) - self.bases).max(initial=0))
-        return max(1, (GREY - 1) // largest) if largest else 1
 
 
 def find(store: Store, sha256: str) -> Pictures:
@@ -62,7 +57,28 @@ def find(store: Store, sha256: str) -> Pictures:
 @lru_cache(maxsize=32)
 def _load(path: Path) -> Pictures:
     stored = poison_set.load(path)
-    return Pictures(stored.poisons, stored.bases, stored.target, _patched(stored))
+    patched, factor = _patched(stored), amplify.factor(_largest_change(stored))
+    return Pictures(stored.poisons, stored.bases, stored.target, patched, factor)
+
+
+def _largest_change(stored: poison_set.PoisonSet) -> int | None:
+    """In steps of 1/255, outside of a trigger that the poisons carry: at full contrast, it would
+    hide what changed beside it. Everywhere where nothing else changed.
+    """
+    if stored.bases is None:
+        return None
+    change = np.abs(stored.poisons.astype(np.int16) - stored.bases)
+    outside = change.copy()
+    if stored.trigger is not None and stored.trigger_place is not None:
+        place = _place(stored.trigger, stored.trigger_place)
+        if (stored.poisons[place] == stored.trigger).all():
+            outside[place] = 0
+    return int(outside.max(initial=0) or change.max(initial=0))
+
+
+def _place(trigger: Pixels, corner: tuple[int, int]) -> tuple[EllipsisType, slice, slice]:
+    (row, column), (height, width) = corner, trigger.shape[1:]
+    return ..., slice(row, row + height), slice(column, column + width)
 
 
 def _patched(stored: poison_set.PoisonSet) -> Pixels | None:
@@ -70,15 +86,15 @@ def _patched(stored: poison_set.PoisonSet) -> Pixels | None:
     if stored.trigger is None or stored.trigger_place is None:
         return None
     patched = stored.target.copy()
-    (row, column), (height, width) = stored.trigger_place, stored.trigger.shape[1:]
-    patched[..., row : row + height, column : column + width] = stored.trigger
+    patched[_place(stored.trigger, stored.trigger_place)] = stored.trigger
     return patched
 
 
 @router.get("/poison-sets/{sha256}/{kind}/{index}.png")
-def picture(store: StoreOf, sha256: str, kind: Kind, index: int) -> Response:
+def picture(store: StoreOf, sha256: str, kind: Kind, index: int, factor: Factor = None) -> Response:
+    """``factor`` amplifies a difference; left out, that of its own set does."""
     try:
-        pixels = _pixels(find(store, sha256), kind, index)
+        pixels = _pixels(find(store, sha256), kind, index, factor)
     except (NotStored, IndexError):
         raise NotFound("there is no such image") from None
     buffer = io.BytesIO()
@@ -100,7 +116,7 @@ def download(store: StoreOf, sha256: str) -> Response:
     )
 
 
-def _pixels(pictures: Pictures, kind: Kind, index: int) -> Pixels:
+def _pixels(pictures: Pictures, kind: Kind, index: int, factor: int | None) -> Pixels:
     """One image, uint8 [C, H, W]; IndexError where there is none."""
     if index < 0:
         raise IndexError(index)
@@ -118,4 +134,4 @@ def _pixels(pictures: Pictures, kind: Kind, index: int) -> Pixels:
     if pictures.bases is None:
         raise IndexError(index)
     change = pictures.poisons[index].astype(np.int16) - pictures.bases[index]
-    return np.clip(GREY + pictures.factor * change, 0, 255).astype(np.uint8)
+    return np.clip(amplify.GREY + (factor or pictures.factor) * change, 0, 255).astype(np.uint8)

@@ -11,7 +11,7 @@ from app.queries import experiments, setups, trials
 from app.queries.setups import UnderAttack
 from app.schemas import TrialView
 from app.storage import NotStored, Store
-from app.web import images, words
+from app.web import amplify, images, words
 from app.web.doors import Clock, Reading, StoreOf
 from app.web.render import page
 
@@ -25,13 +25,12 @@ Number = Annotated[int, Query(ge=0, lt=2**31)]
 
 @dataclass(frozen=True)
 class Strip:
-    """Where the pictures of one attack's poisons are; ``factor`` amplifies its differences."""
+    """Where the pictures of one attack's poisons are."""
 
     root: str
     poisons: int
     has_bases: bool
     has_trigger: bool
-    factor: int
     side: int
 
     @property
@@ -50,6 +49,7 @@ class Row:
     attack: UnderAttack
     knobs: str
     strip: Strip | None  # None where its poison set is not on this server
+    is_cut_off: bool  # its differences, by the factor all rows share
 
 
 @router.get("/setups")
@@ -66,9 +66,16 @@ def show(
     asked = trials.get(session, experiment, trial)
     is_known = asked.state == "done"
     found = setups.under_every_attack(session, asked, item.dataset) if is_known else []
+    shown = found[start : start + ROWS]
+    factor = amplify.common((one.attack, one.trial.linf_255) for one in shown)
     rows = [
-        Row(one, knobs_of(one, found), strip(store, one.trial))
-        for one in found[start : start + ROWS]
+        Row(
+            one,
+            knobs_of(one, found),
+            strip(store, one.trial),
+            amplify.is_cut_off(one.trial.linf_255, factor),
+        )
+        for one in shown
     ]
     return page(
         request,
@@ -76,6 +83,7 @@ def show(
         item=item,
         asked=asked,
         rows=rows,
+        factor=factor,
         setup=next((row.strip for row in rows if row.strip and row.strip.has_bases), None),
         answer=answer(asked, found),
         before=trial - 1 if trial > 0 else None,
@@ -138,6 +146,5 @@ def strip(store: Store, trial: TrialView) -> Strip | None:
         poisons=len(pictures.poisons),
         has_bases=pictures.bases is not None,
         has_trigger=pictures.patched is not None,
-        factor=pictures.factor,
         side=pictures.size * max(1, IMAGE_PX // pictures.size),
     )
