@@ -76,7 +76,8 @@ def _head(received: Received) -> None:
     if about.permalink:
         print(f"  from {_plain(about.permalink)}")
     version, commit = (_plain(str(program.get(name))) for name in ("version", "commit"))
-    print(f"  written by Dosimeter {version}, commit {commit}")
+    changed = ", with changes" if program.get("is_dirty") else ""
+    print(f"  written by Dosimeter {version}, commit {commit}{changed}")
     print(f"  sha256 of the file {received.sha256}")
 
 

@@ -4,26 +4,32 @@ A page draws its tables from the same objects, so that what is exported equals w
 cell may have a second line; in a file that is a column of its own.
 """
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 
 from app.errors import Invalid
 from app.schemas import Rate
 from poisoning import __version__, tables
+from poisoning.source import source
 
-ROOT = Path(__file__).resolve().parents[2]
+
+@dataclass(frozen=True)
+class Span:
+    """A rate that is no count of trials, such as the mean over two victims (fractions)."""
+
+    rate: float
+    low: float
+    high: float
+    n: int
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A rate with its interval and its twin's, drawn on the column's axis; never exported."""
+    """A rate with its interval and its twin's, drawn on the column's axis and in figures."""
 
-    success: Rate
-    twin: Rate | None
+    success: Rate | Span
+    twin: Rate | Span | None
     color: str
     marker: str
     published: float | None = None
@@ -62,6 +68,11 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether anything in it is drawn on an axis, so that there is a figure of it."""
+        return any(cell.bar for row in self.rows for cell in row)
 
     def heads(self) -> list[str]:
         found = []
@@ -125,14 +136,6 @@ FORMATS = {
 }
 
 
-@cache
 def commit() -> str:
-    """The commit this program is of, where it runs from a checkout."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=ROOT, capture_output=True, text=True, timeout=5, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return "not known"
-    return asked.stdout.strip()
+    """The commit this program is of, where that is known."""
+    return source().short

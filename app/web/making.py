@@ -39,14 +39,24 @@ def of(trial: TrialView, kept: Mapping[str, ProvenanceView]) -> list[Making]:
     ]
 
 
-def times(trial: TrialView) -> list[tuple[str, float | None, float | None]]:
-    """(what, seconds by the clock, seconds of the device) of each part of the trial."""
-    crafted = ("Crafting the poisons", trial.craft_seconds, trial.craft_device_seconds)
-    return [
-        crafted,
-        *((f"Training {_who(one)}, and its twin", one.seconds, one.device_seconds)
-          for one in trial.outcomes),
-    ]  # fmt: skip
+@dataclass(frozen=True)
+class Time:
+    """How long one part of a trial took, by the clock and of the device."""
+
+    name: str
+    seconds: float | None
+    device_seconds: float | None
+    what: str = ""
+
+
+def times(trial: TrialView) -> list[Time]:
+    """Of crafting, and of every victim."""
+    crafted = Time("Crafting took", trial.craft_seconds, trial.craft_device_seconds)
+    victims = [
+        Time(f"{words.access(o.access)} took", o.seconds, o.device_seconds, f"{o.title}, and twin")
+        for o in trial.outcomes
+    ]
+    return [crafted, *victims]
 
 
 def _who(outcome: OutcomeView) -> str:
@@ -75,11 +85,11 @@ def _facts(data: dict[str, Any], dataset: dict[str, Any]) -> Facts:
     precision, versions = _part(data, "precision"), _part(data, "versions")
     known = catalog.DATASETS.get(str(dataset.get("name")))
     asked, computes = precision.get("asked"), precision.get("computes")
-    device = str(data.get("device", ""))
-    hardware = ", ".join(part for part in (str(data.get("hardware", "")), device) if part)
+    hardware, device = str(data.get("hardware", "")), str(data.get("device", ""))
+    places = [hardware] if device == "cpu" and hardware else [hardware, device]
     return [
         ("Program", _program(_part(data, "program"))),
-        ("Computed on", hardware),
+        ("Computed on", ", ".join(place for place in places if place)),
         ("Precision", f"{asked}, which is {computes} there" if asked else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("Data set", known.title if known else str(dataset.get("name", ""))),
