@@ -17,6 +17,7 @@ from app.queries.tallies import Key, Tally
 from app.schemas import ExperimentSeries, Page
 
 LIST = "experiment series"
+PART = 1000  # rows; their experiments are named one by one in a statement, which has a limit
 NOT_JUDGED = -1.0  # the rate of what has none yet, where a list is sorted by rates
 Sort = Literal["created", "title", "attack", "dataset", "profile", "trials", "seeds", "success"]
 
@@ -108,6 +109,20 @@ def page(
         rows=total.all if total else None,
         experiments=int(total.whole) if total else None,
     )
+
+
+def every(
+    session: Session, filters: Filters, order: Order, most: int
+) -> tuple[list[ExperimentSeries], int]:
+    """The first ``most`` rows of the list, and how many there are; read in parts of a thousand."""
+    found: list[ExperimentSeries] = []
+    part = page(session, filters, order, limit=min(most, PART))
+    rows = part.rows or 0
+    while True:
+        found += part.items
+        if part.next is None or len(found) >= most:
+            return found, rows
+        part = page(session, filters, order, part.next, min(most - len(found), PART))
 
 
 def _rows(filters: Filters, order: Order) -> Select[Any]:

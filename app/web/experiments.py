@@ -1,13 +1,16 @@
 """Experiments: the list, one of them live, and what can be done with it."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
 
 from app.queries import experiment_list, experiments, trials
 from app.queries.experiment_list import Listing
-from app.services import views
-from app.web import listing, scripts, watching, words
+from app.services import exports, views
+from app.services.exports import Origin
+from app.web import listed, listing, scripts, watching, words
 from app.web.doors import Clock, Reading, StoreOf
 from app.web.listing import Asked
 from app.web.render import page
@@ -16,11 +19,16 @@ from poisoning import catalog
 router = APIRouter()
 OPEN = listing.OPEN
 LOG_LINES = 60
+EXPORTED = 10_000  # rows of a file at most
 TRIALS_SHOWN = 200
 
 
 @router.get("/experiments")
-def index(request: Request, session: Reading, asked: Annotated[Asked, Query()]) -> Response:
+def index(
+    request: Request, session: Reading, now: Clock, asked: Annotated[Asked, Query()]
+) -> Response:
+    if asked.format:
+        return _file(session, asked, f"{str(request.base_url).rstrip('/')}{asked.address()}", now)
     filters, order = asked.filters(), asked.order()
     found = experiment_list.page(session, filters, order, asked.cursor or None)
     return page(
@@ -37,6 +45,19 @@ def index(request: Request, session: Reading, asked: Annotated[Asked, Query()]) 
         is_live=any(state in OPEN for item in found.items for state in item.states),
         next_url=asked.address(cursor=found.next) if found.next else None,
     )
+
+
+def _file(session: Session, asked: Asked, permalink: str, now: datetime) -> Response:
+    """Every row of the list, not one page of it; a file that was cut says so."""
+    items, rows = experiment_list.every(session, asked.filters(), asked.order(), EXPORTED)
+    cut = f"cut after {len(items):,} of {rows:,} rows: narrow the list to have all of them"
+    notes = (cut,) if len(items) < rows else ()
+    table = listed.table(items, asked.columns, notes)
+    file = exports.export(table, asked.format, Origin(permalink, now, exports.commit()))
+    # the one form without a place for notes
+    text = f"# {cut}\n{file.text}" if notes and asked.format == "csv" else file.text
+    headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+    return Response(text, media_type=file.media_type, headers=headers)
 
 
 def _answer(found: Listing, asked: Asked) -> str:

@@ -111,6 +111,7 @@ class Asked(BaseModel):
     group: Literal["", "seeds", "no"] = ""
     cols: list[ColumnKey] = []
     cursor: Annotated[str, Field(max_length=400)] = ""
+    format: Literal["", "csv", "json", "markdown", "latex"] = ""  # every row, as a file
     # what the last action did, to be said once
     did: Literal["", "cancel", "retry", "archive", "restore", "tag"] = ""
     n: Annotated[int, Field(ge=0, lt=10_000)] = 0
@@ -127,7 +128,8 @@ class Asked(BaseModel):
     @property
     def uses_more(self) -> bool:
         """Whether the folded part of the form says anything."""
-        plain = {"state", "attack", "dataset", "profile", "text", "cursor", "did", "n", "refused"}
+        plain = {"state", "attack", "dataset", "profile", "text", "cursor", "format"}
+        plain |= {"did", "n", "refused"}
         return bool(self.model_dump(exclude=plain, exclude_defaults=True))
 
     @property
@@ -158,7 +160,7 @@ class Asked(BaseModel):
 
     def query(self, **changes: Any) -> str:
         """The query of this state, or of one that differs; always from the first page on."""
-        left_out = {"cursor", "did", "n", "refused"}
+        left_out = {"cursor", "format", "did", "n", "refused"}
         kept = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True) | changes
         return urlencode({k: v for k, v in kept.items() if v not in (None, "", [])}, doseq=True)
 
