@@ -98,6 +98,7 @@ class SweepBeside(BaseModel):
 class SweepDetail(SweepSummary):
     spec: dict[str, Any]
     notes: str
+    is_cancelled: bool  # asked for; what still runs ends within seconds
     error: str | None  # why its next experiment could not be launched
     victims: list[SweepVictim]
     rungs: list[ExperimentSummary]

@@ -46,6 +46,7 @@ SWEEP = {
 DETAIL = SWEEP | {
     "spec": SPEC,
     "notes": "",
+    "is_cancelled": False,
     "error": None,
     "victims": [
         {

@@ -86,6 +86,7 @@ def get(session: Session, sweep_id: int) -> SweepDetail:
         **summary.model_dump(),
         spec=row.spec,
         notes=row.notes,
+        is_cancelled=row.cancelled_at is not None,
         error=row.error,
         victims=_victims(session, row, its, summaries),
         rungs=summaries,
@@ -219,11 +220,12 @@ def _summaries(session: Session, rows: Sequence[Sweep]) -> list[SweepSummary]:
         its = [experiment for experiment in every if experiment.sweep_id == row.id]
         judged = _measured(_points(row, _by_value(row, its, counts), victim=0))
         planned = sum(experiment.trials_total for experiment in its)
+        state = _state(row, its, planned)
         made.append(
             SweepSummary(
                 id=row.id,
                 title=row.title,
-                state=_state(row, its, planned),
+                state=state,
                 field=field_of(row),
                 design=row.design,
                 values=row.ladder,
@@ -233,7 +235,7 @@ def _summaries(session: Session, rows: Sequence[Sweep]) -> list[SweepSummary]:
                 dataset_title=titles.dataset(row.spec["data"]["dataset"]),
                 profile=row.spec["profile"],
                 tags=row.tags,
-                answer=words.summary(field_of(row), judged),
+                answer=_answer(row, state, judged),
                 trials_total=max(planned, row.budget or 0),
                 trials_done=sum(done.get(experiment.id, 0) for experiment in its),
                 experiments=len(its),
@@ -241,6 +243,11 @@ def _summaries(session: Session, rows: Sequence[Sweep]) -> list[SweepSummary]:
             )
         )
     return made
+
+
+def _answer(row: Sweep, state: str, judged: Sequence[Measured]) -> str:
+    said = words.summary(field_of(row), judged)
+    return f"So far: {said[0].lower()}{said[1:]}" if judged and state in OPEN else said
 
 
 def _state(row: Sweep, its: Sequence[Experiment], planned: int) -> str:

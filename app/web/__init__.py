@@ -19,6 +19,7 @@ from app.web import (
     reference,
     setups,
     studies,
+    sweeps,
     trials,
     workers,
 )
@@ -39,6 +40,7 @@ for _module in (
     setups,
     checkpoints,
     studies,
+    sweeps,
     attacks,
     datasets,
     workers,

@@ -10,17 +10,20 @@ from starlette.responses import RedirectResponse
 from app import queue
 from app.errors import Invalid, invalid
 from app.queries import checkpoints, experiments
+from app.queries import sweeps as swept
 from app.requests import LaunchRequest
 from app.schemas import Estimate
 from app.services import estimate as costs
 from app.services import experiments as experiments_service
+from app.services import sweeps as sweeps_service
 from app.services.datasets import check_files
 from app.settings import Settings
-from app.web import forms, presets, scripts, words
+from app.web import forms, presets, scripts, sweeping, words
 from app.web.doors import Caller, Clock, DatabaseOf, Reading, Sent, SettingsOf
 from app.web.forms import Values, last, values_of
 from app.web.launch import Known, LaunchForm
 from app.web.render import page
+from app.web.sweeping import Sweeping
 from app.web.switches import settle
 from poisoning import catalog
 from poisoning.recipes import LISTED, RECIPES
@@ -32,7 +35,7 @@ router = APIRouter()
 @router.get("/experiments/new")
 def show(request: Request, session: Reading, settings: SettingsOf, now: Clock) -> Response:
     sent = values_of(request.query_params)
-    clone, preset = last(sent, "clone"), last(sent, "preset")
+    clone, preset, sweep = (last(sent, name) for name in ("clone", "preset", "sweep"))
     if clone.isdigit():
         original = experiments.find(session, int(clone))
         values = presets.values_of_spec(original.spec, original.title) | {
@@ -40,6 +43,10 @@ def show(request: Request, session: Reading, settings: SettingsOf, now: Clock) -
             "tags": [", ".join(original.tags)],
             "cloned_from": [clone],
         }
+    elif sweep.isdigit():
+        item = swept.get(session, int(sweep))
+        values = presets.values_of_spec(item.spec, item.title) | sweeping.values_of_sweep(item)
+        values |= {"notes": [item.notes], "tags": [", ".join(item.tags)]}
     elif preset:
         values = presets.values_of_preset(preset)
     else:
@@ -67,18 +74,27 @@ def launch(
     with database.read() as session:
         form = _form(session, settle(sent))
     spec = form.validate()
+    key = last(sent, "idempotency_key") or None
+    section = Sweeping(form.values, form.errors)
     try:
+        if spec is not None and section.is_used:
+            asked = section.request(spec)
+            with database.write() as session:
+                row = sweeps_service.launch_once(session, settings, asked, now, caller, key)
+                address = f"/sweeps/{row.id}"
+            queue.notify(settings)
+            return RedirectResponse(address, status_code=303)
         if spec is not None:
             body = _body(spec, sent)
-            key = last(sent, "idempotency_key") or None
             with database.write() as session:
                 made = experiments_service.launch_once(
                     session, settings, body, now, caller, key, cloned_from=_origin(sent)
                 )
+                address = f"/experiments/{made.id}"
             queue.notify(settings)
-            return RedirectResponse(f"/experiments/{made.id}", status_code=303)
+            return RedirectResponse(address, status_code=303)
     except Invalid as problem:
-        form.refuse(problem.errors)
+        form.refuse(sweeping.placed(problem.errors))
     # what was typed is about to change, so the next attempt is another request
     return _page(request, form, uuid.uuid4().hex, None, None, {}, status_code=422)
 
@@ -116,6 +132,7 @@ def _page(
         "experiments/new.html",
         status_code=status_code,
         form=form,
+        sweeping=Sweeping(form.values, form.errors),
         key=key,
         cloned_from=_origin(form.values),
         presets=presets.menu(),
@@ -137,11 +154,16 @@ def _judge(
     errors, form.errors = form.errors, {}
     if spec is None:
         return None, None, errors
+    section = Sweeping(form.values, form.errors)
     try:
+        if section.is_used:
+            asked = section.request(spec)
+            return spec, sweeps_service.estimate(session, settings, asked), errors
         check_files(settings, spec.data.dataset, "data.dataset")
         return spec, costs.estimate(session, settings, spec), errors
     except Invalid as problem:
-        return spec, None, forms.sentences(problem.errors)
+        found = forms.sentences(sweeping.placed(problem.errors))
+        return spec, None, {name.removeprefix("spec."): text for name, text in found.items()}
 
 
 def _form(session: Session, values: Values) -> LaunchForm:

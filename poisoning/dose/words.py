@@ -67,31 +67,25 @@ def summary(field: DoseField, measured: Sequence[Measured]) -> str:
 
 def answer(field: DoseField, curve: Curve) -> str:
     """Which dose half of the targets fall to, or that it was not reached, in one sentence."""
-    anyway = " that do not fall anyway" if curve.floor else ""
+    others = ", not counting those that fall anyway" if curve.floor else ""
     found = curve.ed50
     if not isinstance(found, NotReached):
-        return (
-            f"Half of the targets{anyway} fall to {with_unit(field, found.dose)} "
-            f"({_interval(field, found.interval)})."
-        )
-    level, edge = f"{found.interval.level:.0%}".replace("%", " %"), with_unit(field, found.edge)
+        at, interval = with_unit(field, found.dose), _interval(field, found.interval)
+        return f"Half of the targets fall to {at} ({interval}){others}."
+    level, edge = _percent(found.interval.level), with_unit(field, found.edge)
     if found.direction == "above the highest dose":
         limit = short(field, found.interval.low) if found.interval.low > 0 else ""
         sure = f"; its {level} interval begins at {limit}" if limit else ""
-        return (
-            f"Half of the targets{anyway} do not fall to {edge}, the highest dose measured: "
-            f"ED50 is not reached in this range{sure}."
-        )
-    limit = short(field, found.interval.high) if found.interval.high < math.inf else ""
-    sure = f"; its {level} interval ends at {limit}" if limit else ""
-    return (
-        f"More than half of the targets{anyway} fall to {edge} already, the lowest dose measured: "
-        f"ED50 is not reached in this range{sure}."
-    )
+        start = f"Fewer than half of the targets fall even to {edge}, the highest dose measured"
+    else:
+        limit = short(field, found.interval.high) if found.interval.high < math.inf else ""
+        sure = f"; its {level} interval ends at {limit}" if limit else ""
+        start = f"More than half of the targets fall to {edge} already, the lowest dose measured"
+    return f"{start}{others}: ED50 is not reached in this range{sure}."
 
 
 def _interval(field: DoseField, interval: Interval) -> str:
-    level = f"{interval.level:.0%}".replace("%", " %")
+    level = _percent(interval.level)
     low, high = short(field, interval.low), short(field, interval.high)
     if interval.low <= 0 and interval.high == math.inf:
         return f"no {level} limit on either side"
@@ -100,6 +94,10 @@ def _interval(field: DoseField, interval: Interval) -> str:
     if interval.high == math.inf:
         return f"{level} interval {low} and above"
     return f"{level} interval {low} to {high}"
+
+
+def _percent(level: float) -> str:
+    return f"{100 * level:.0f} %"
 
 
 def unit_in_words(unit: Unit) -> str:

@@ -64,10 +64,10 @@ def test_the_band_is_the_range_of_all_curves_that_are_likely_enough():
         (measured([1, 2, 4, 8, 16, 32], [1, 4, 9, 13, 18, 20]),
          "Half of the targets fall to 4.72 poisons (95 % interval 3.55 to 6.25)."),
         (measured([1, 2, 4, 8, 16, 32], [2, 5, 9, 13, 18, 20], twins=2),
-         "Half of the targets that do not fall anyway fall to "),
+         "), not counting those that fall anyway."),
         (measured([1, 4, 16], [0, 0, 0]),
-         "Half of the targets do not fall to 16 poisons, the highest dose measured: ED50 is not "
-         "reached in this range; its 95 % interval begins at 17.9."),
+         "Fewer than half of the targets fall even to 16 poisons, the highest dose measured: ED50 "
+         "is not reached in this range; its 95 % interval begins at 17.9."),
         (measured([2, 8], [10, 9]), "ED50 is not reached in this range."),
         (measured([1, 4, 16], [20, 20, 20]),
          "More than half of the targets fall to 1 poison already, the lowest dose measured: ED50 "
