@@ -1,20 +1,20 @@
 """``dosimeter``: runs the server and the worker, and drives a running server from a terminal."""
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app import terminal
-from app.client import Client, Refused, Unreachable
+from app.cli_doors import Bearer, SpecFile, Url, out, read_json
+from app.cli_doors import bench as bench_at
+from app.cli_sweeps import sweep
+from app.client import Refused, Unreachable
 from app.db import WrongSchema
 from app.errors import Problem
 from app.settings import Settings, load
@@ -35,20 +35,13 @@ for name, group in (
     ("experiments", experiments),
     ("checkpoints", checkpoints),
     ("study", study),
+    ("sweep", sweep),
     ("token", token),
     ("data", data),
 ):
     cli.add_typer(group, name=name)
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", envvar="DOSIMETER_URL", help="Server; default: this machine's."),
-]
-Bearer = Annotated[
-    str | None, typer.Option("--token", envvar="DOSIMETER_TOKEN", help="Bearer token.")
-]
 Number = Annotated[int, typer.Argument(help="Id of the experiment.")]
-out = Console()
 
 
 def main() -> None:
@@ -61,14 +54,6 @@ def main() -> None:
         terminal.complain(error.detail, [e.model_dump() for e in error.errors])
     except (Unreachable, WrongSchema) as error:
         terminal.complain(str(error), [])
-
-
-@contextmanager
-def _bench(url: str | None, bearer: str | None) -> Iterator[Client]:
-    settings = load()
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    with Client(url or f"http://{host}:{settings.port}", token=bearer) as client:
-        yield client
 
 
 # --- this installation ------------------------------------------------------------------------
@@ -226,39 +211,29 @@ def _now() -> datetime:
 
 @cli.command()
 def run(
-    spec: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Spec as JSON.")],
+    spec: SpecFile,
     title: Annotated[str, typer.Option(help="How it is called in lists.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     url: Url = None,
     bearer: Bearer = None,
 ) -> None:
     """Launch an experiment from a file and follow it to its end."""
-    with _bench(url, bearer) as bench:
-        launched = bench.launch(_read(spec), title)
+    with bench_at(url, bearer) as bench:
+        launched = bench.launch(read_json(spec), title)
         out.print(f"Experiment {launched['id']}: {launched['title']}")
         if wait:
             terminal.follow(bench, launched["id"], out)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not JSON: {error}") from None
-    if not isinstance(read, dict):
-        raise typer.BadParameter(f"{path} does not hold a JSON object")
-    return read
-
-
 @cli.command()
 def estimate(
-    spec: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Spec as JSON.")],
+    spec: SpecFile,
     url: Url = None,
     bearer: Bearer = None,
 ) -> None:
     """What an experiment would cost."""
-    with _bench(url, bearer) as bench:
-        found = bench.estimate(_read(spec))
+    with bench_at(url, bearer) as bench:
+        found = bench.estimate(read_json(spec))
     out.print(
         f"About {terminal.duration(found['seconds'])} in {found['batches']} batches, "
         f"{found['memory_mib']:,.0f} MiB ({found['basis']})."
@@ -268,7 +243,7 @@ def estimate(
 @cli.command()
 def trials(number: Number, url: Url = None, bearer: Bearer = None) -> None:
     """The trials of an experiment with their verdicts."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         out.print(terminal.trials_table(bench.trials(number)))
 
 
@@ -282,7 +257,7 @@ def export_bundle(
     bearer: Bearer = None,
 ) -> None:
     """Write a study or an experiment as one file that can be verified elsewhere."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         bench.download_bundle(noun, number, output, with_poisons)
     size = output.stat().st_size / 1e6
     out.print(f"{output}: {size:.2f} MB. Check it with: dosimeter verify {output}", soft_wrap=True)
@@ -296,7 +271,7 @@ def leaderboard(
     bearer: Bearer = None,
 ) -> None:
     """Every leaderboard as a table, with the ranks of its attacks."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         titles = bench.leaderboard_titles(dataset, profile)
         boards = [bench.leaderboard(title["key"]) for title in titles]
     if not boards:
@@ -312,42 +287,42 @@ def experiments_list(
     bearer: Bearer = None,
 ) -> None:
     """Experiments, the newest first."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         out.print(terminal.experiments_table(bench.experiments(state=state)))
 
 
 @experiments.command("show")
 def experiments_show(number: Number, url: Url = None, bearer: Bearer = None) -> None:
     """One experiment: what came out, and how far it is."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         terminal.print_experiment(bench.get(number), out)
 
 
 @experiments.command("cancel")
 def experiments_cancel(number: Number, url: Url = None, bearer: Bearer = None) -> None:
     """Stop it; finished trials stay."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         out.print(f"Experiment {number} is {bench.cancel(number)['state']}.")
 
 
 @experiments.command("retry")
 def experiments_retry(number: Number, url: Url = None, bearer: Bearer = None) -> None:
     """Queue what it has not done."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         out.print(f"Experiment {number} is {bench.retry(number)['state']}.")
 
 
 @experiments.command("clone")
 def experiments_clone(number: Number, url: Url = None, bearer: Bearer = None) -> None:
     """Launch the same spec again."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         out.print(f"Experiment {bench.clone(number)['id']} is launched.")
 
 
 @checkpoints.command("list")
 def checkpoints_list(url: Url = None, bearer: Bearer = None) -> None:
     """The catalogue of checkpoints."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         out.print(terminal.checkpoints_table(bench.checkpoints()))
 
 
@@ -359,8 +334,8 @@ def checkpoints_train(
     bearer: Bearer = None,
 ) -> None:
     """Queue the training of a checkpoint."""
-    with _bench(url, bearer) as bench:
-        bench.train(name, _read(spec) if spec else None)
+    with bench_at(url, bearer) as bench:
+        bench.train(name, read_json(spec) if spec else None)
     out.print(f"Checkpoint {name} is queued.")
 
 
@@ -368,7 +343,7 @@ def checkpoints_train(
 def study_list(url: Url = None, bearer: Bearer = None) -> None:
     """Studies that can be run by name."""
     table = Table("name", "title")
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         for row in bench.studies():
             table.add_row(row["name"], row["title"])
     out.print(table)
@@ -383,7 +358,7 @@ def study_run(
     bearer: Bearer = None,
 ) -> None:
     """Launch a study and follow it to its end."""
-    with _bench(url, bearer) as bench:
+    with bench_at(url, bearer) as bench:
         launched = bench.launch_study(name, profile)
         out.print(f"Study {launched['id']}: {launched['title']}")
         if wait:

@@ -22,7 +22,7 @@ refuses is raised as ``Refused``, with the fields that are wrong.
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -135,6 +135,40 @@ class Client:
         plural = {"study": "studies", "experiment": "experiments"}[noun]
         given = {"with_poisons": with_poisons}
         return self._download(f"/{plural}/{number}/bundle", path, given)
+
+    # --- sweeps -------------------------------------------------------------------------------
+
+    def launch_sweep(
+        self,
+        spec: Json,
+        field: str,
+        values: Sequence[float],
+        budget: int | None = None,
+        title: str = "",
+        key: str | None = None,
+    ) -> Json:
+        """Launch an experiment at several values of one field.
+
+        With a ``budget`` of trials an adaptive one, which goes where the curve asks for it.
+        """
+        body: Json = {"spec": spec, "field": field, "values": list(values), "title": title}
+        if budget is not None:
+            body |= {"design": "adaptive", "budget": budget}
+        return self._post("/sweeps", body, key or str(uuid.uuid4()))
+
+    def sweep(self, sweep_id: int) -> Json:
+        """Points, fitted curve and ED50 of each victim, first of all in words."""
+        return self._get(f"/sweeps/{sweep_id}")
+
+    def sweeps(self) -> Iterator[Json]:
+        """All sweeps, the newest first."""
+        return self._every("/sweeps", {})
+
+    def cancel_sweep(self, sweep_id: int) -> Json:
+        return self._post(f"/sweeps/{sweep_id}/cancel")
+
+    def retry_sweep(self, sweep_id: int) -> Json:
+        return self._post(f"/sweeps/{sweep_id}/retry")
 
     # --- the rest -----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from app import cli
+from app import cli, cli_doors
 from app.client import Client, Refused, Unreachable
 from app.db import Database
 from app.settings import Settings
@@ -107,7 +107,7 @@ def terminal(client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyP
     def connect(url: str, token: str | None = None) -> Client:
         return Client(LOCAL, token, transport=Through(client))
 
-    monkeypatch.setattr(cli, "Client", connect)
+    monkeypatch.setattr(cli_doors, "Client", connect)
     monkeypatch.setenv("DOSIMETER_HOME", str(settings.root))
     return CliRunner()
 

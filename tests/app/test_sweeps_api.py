@@ -1,17 +1,24 @@
 """Sweeps over REST, by the client, and on the command line."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, TypeAdapter
+from typer.testing import CliRunner
 
-from app import sweep_schemas
+from app import cli, cli_doors, cli_sweeps, sweep_schemas
 from app.api import sweep_examples as examples
+from app.client import Client
 from app.db import Database
 from app.requests import SweepRequest
 from app.schemas import Launched
+from app.settings import Settings
 from tests.app import workbench as bench
+from tests.app.conftest import LOCAL
+from tests.app.test_client import Through
 from tests.app.test_sweeps import work_off
 
 API = "/api/v1"
@@ -106,3 +113,55 @@ def test_another_training_set_size_is_laid_over(client: TestClient, database: Da
     assert problem["errors"][0] | {"message": ""} == {
         "field": "with", "message": "", "remedy": "one of: 2",
     }  # fmt: skip
+
+
+# --- from a script and on the command line ------------------------------------------------------
+
+
+@pytest.fixture
+def terminal(client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """A terminal on the machine of the server."""
+    through = Through(client)
+    monkeypatch.setattr(
+        cli_doors, "Client", lambda url, token=None: Client(LOCAL, token, transport=through)
+    )
+    monkeypatch.setattr(cli_sweeps, "POLL_S", 0.0)
+    monkeypatch.setenv("DOSIMETER_HOME", str(settings.root))
+    return CliRunner()
+
+
+def test_a_sweep_from_a_script(client: TestClient, database: Database) -> None:
+    with Client(LOCAL, transport=Through(client)) as remote:
+        spec = bench.raw_spec(trials=10)
+        made = remote.launch_sweep(spec, "data.poisons", [2, 8], budget=30, key="k")
+        assert remote.launch_sweep(spec, "data.poisons", [2, 8], budget=30, key="k") == made
+        assert remote.sweep(made["id"])["design"] == "adaptive"
+        assert remote.cancel_sweep(made["id"])["state"] == "cancelled"
+        assert remote.retry_sweep(made["id"])["state"] == "waiting"
+        assert [row["id"] for row in remote.sweeps()] == [made["id"]]
+
+
+def test_the_command_line(
+    terminal: CliRunner, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(bench.raw_spec(trials=20)), encoding="utf-8")
+    asked = ["sweep", "run", str(path), "--field", "data.poisons"]
+    monkeypatch.setattr(cli_sweeps.time, "sleep", lambda _: work_off(database, ed50=8))
+
+    def say(*words: str, status: int = 0) -> str:
+        result = terminal.invoke(cli.cli, list(words))
+        assert result.exit_code == status, result.output
+        return " ".join(result.output.split())
+
+    followed = say(*asked, "--values", "2,8,32")
+    assert "Sweep 1: " in followed and "Experiment 3 done" in followed
+    assert "Half of the targets fall to" in followed
+    assert "Half of the targets fall to" in say("sweep", "show", "1")
+    assert "adaptive" not in say("sweep", "list")
+    assert "Sweep 2: tried" in say(
+        *asked, "--values", "2,8", "--budget", "40", "--title", "tried", "--no-wait"
+    )
+    assert "is cancelled" in say("sweep", "cancel", "2")
+    assert "is queued" in say("sweep", "retry", "2")
+    assert "could not convert" in say(*asked, "--values", "2,x", status=2)
