@@ -24,7 +24,14 @@ from poisoning.stats.published import (
     estimate,
 )
 from poisoning.stats.rates import Interval, standard_error, trials_for_width, wilson
-from poisoning.stats.sequential import confidence_sequence, is_narrow_enough, running, stops_at
+from poisoning.stats.sequential import (
+    confidence_sequence,
+    excess_sequence,
+    is_narrow_enough,
+    mcnemar_sequential,
+    running,
+    stops_at,
+)
 from poisoning.stats.victims import mean_excess, mean_over_victims
 
 __all__ = [
@@ -40,9 +47,13 @@ __all__ = [
     "difference",
     "difficulty",
     "estimate",
+    "excess_sequence",
+    "excess_sequence",
     "holm",
     "is_narrow_enough",
     "mcnemar",
+    "mcnemar_sequential",
+    "mcnemar_sequential",
     "mean_excess",
     "mean_over_victims",
     "pair_tests",

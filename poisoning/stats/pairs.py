@@ -1,13 +1,15 @@
 """Rates on the same setups: differences, tests, and the ranks that follow from them."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from scipy import special
 
 from poisoning.stats.rates import Interval, check, wilson
+from poisoning.stats.sequential import mcnemar_sequential
+from poisoning.stats.sequential import mcnemar_sequential
 
 
 def paired_excess(
@@ -67,7 +69,8 @@ Fallen = Mapping[Hashable, bool]  # by setup: whether the victim was fooled
 class PairTest:
     """Two attacks on the setups both have: in how many only one succeeded, and what that proves.
 
-    ``p`` is exact McNemar's; ``adjusted`` is Holm's, guarding all pairs that were tested together.
+    ``p`` is exact McNemar's, or its sequential one where ``is_sequential``; ``adjusted`` is
+    Holm's, guarding all pairs that were tested together.
     """
 
     first: str
@@ -77,6 +80,7 @@ class PairTest:
     only_second: int
     p: float
     adjusted: float
+    is_sequential: bool = False
 
     def better(self, alpha: float = 0.05) -> str | None:
         """The one that is significantly better, if either is."""
@@ -85,12 +89,23 @@ class PairTest:
         return self.first if self.only_first > self.only_second else self.second
 
 
-def pair_tests(outcomes: Mapping[str, Fallen]) -> list[PairTest]:
-    """Every pair of attacks, tested together, in the order of ``outcomes``."""
-    counts = [(a, b, *_discordant(outcomes[a], outcomes[b])) for a, b in combinations(outcomes, 2)]
-    p_values = [mcnemar(only_first, only_second) for *_, only_first, only_second in counts]
-    found = zip(counts, p_values, holm(p_values), strict=True)
-    return [PairTest(*counted, p, adjusted) for counted, p, adjusted in found]
+def pair_tests(outcomes: Mapping[str, Fallen], sequential: Collection[str] = ()) -> list[PairTest]:
+    """Every pair of attacks, tested together, in the order of ``outcomes``.
+
+    ``sequential`` names those that were looked at before their n was fixed: a pair with one of
+    them is tested so that the p-value holds at every n.
+    """
+    named = [(a, b, a in sequential or b in sequential) for a, b in combinations(outcomes, 2)]
+    counts = [_discordant(outcomes[a], outcomes[b]) for a, b, _ in named]
+    p_values = [
+        (mcnemar_sequential if is_sequential else mcnemar)(*discordant)
+        for (*_, is_sequential), (_, *discordant) in zip(named, counts, strict=True)
+    ]
+    found = zip(named, counts, p_values, holm(p_values), strict=True)
+    return [
+        PairTest(first, second, *counted, p, adjusted, is_sequential)
+        for (first, second, is_sequential), counted, p, adjusted in found
+    ]
 
 
 def ranks(outcomes: Mapping[str, Fallen], alpha: float = 0.05) -> dict[str, int]:

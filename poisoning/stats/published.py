@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from poisoning.stats.rates import Interval, first_that, wilson
+from poisoning.stats.sequential import confidence_sequence
 
 Verdict = Literal["agrees", "differs", "cannot tell"]
 MARGIN = 0.10  # what counts as the same rate
@@ -44,9 +45,12 @@ class Comparison:
     words: str
 
 
-def estimate(successes: float, n: int, level: float = 0.95) -> Estimate:
-    """A rate with Wilson's interval."""
-    return Estimate(successes / n, wilson(successes, n, level), n)
+def estimate(
+    successes: float, n: int, level: float = 0.95, is_sequential: bool = False
+) -> Estimate:
+    """A rate with Wilson's interval, or with a confidence sequence."""
+    interval_of = confidence_sequence if is_sequential else wilson
+    return Estimate(successes / n, interval_of(successes, n, level), n)
 
 
 def difference(first: Estimate, second: Estimate) -> tuple[float, Interval]:
@@ -58,8 +62,8 @@ def difference(first: Estimate, second: Estimate) -> tuple[float, Interval]:
     p1, p2, one, two = first.rate, second.rate, first.interval, second.interval
     low = math.hypot(p1 - one.low, two.high - p2)
     high = math.hypot(one.high - p1, p2 - two.low)
-    gap = p1 - p2
-    return gap, Interval(max(-1.0, gap - low), min(1.0, gap + high), one.level)
+    gap, is_sequential = p1 - p2, one.is_sequential or two.is_sequential
+    return gap, Interval(max(-1.0, gap - low), min(1.0, gap + high), one.level, is_sequential)
 
 
 def compare(measured: Estimate, published: Estimate) -> Comparison:
@@ -90,7 +94,8 @@ def _needed(measured: Estimate, published: Estimate) -> int | None:
     """Were the measured rate to stay what it is; more trials only narrow the interval."""
 
     def is_clear(n: int) -> bool:
-        imagined = estimate(measured.rate * n, n, measured.interval.level)
+        its = measured.interval
+        imagined = estimate(measured.rate * n, n, its.level, its.is_sequential)
         return _verdict(*difference(imagined, published)) != "cannot tell"
 
     return first_that(is_clear) if is_clear(MOST_TRIALS) else None
@@ -100,7 +105,10 @@ def _per_side(measured: Estimate, published: Estimate) -> int:
     level = measured.interval.level
 
     def is_narrow(n: int) -> bool:
-        first, second = (estimate(one.rate * n, n, level) for one in (measured, published))
+        first, second = (
+            estimate(one.rate * n, n, level, one.interval.is_sequential)
+            for one in (measured, published)
+        )
         _, interval = difference(first, second)
         return interval.high - interval.low <= 2 * MARGIN
 

@@ -11,11 +11,12 @@ from scipy import special
 
 @dataclass(frozen=True)
 class Interval:
-    """A two-sided interval, as fractions."""
+    """A two-sided interval, as fractions; ``is_sequential``: valid however often one looked."""
 
     low: float
     high: float
     level: float = 0.95
+    is_sequential: bool = False
 
 
 def standard_error(successes: float, n: int) -> float:

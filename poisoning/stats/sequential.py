@@ -15,13 +15,16 @@ from poisoning.stats.rates import Interval, check
 PRIOR = 0.5  # Jeffreys'; any other is as valid, and only moves where the sequence is tightest
 
 
-def confidence_sequence(successes: int, n: int, level: float = 0.95) -> Interval:
+def confidence_sequence(successes: float, n: int, level: float = 0.95) -> Interval:
     """The interval after ``n`` trials, valid at every n at once.
 
     All p at which the beta-binomial mixture martingale, with a Beta(1/2, 1/2) prior,
     B(a + S, b + n - S) / (B(a, b) p^S (1 - p)^(n - S)), is below 1 / (1 - level): by Ville's
     inequality it ever reaches that with probability 1 - level at most (Robbins, Annals of
     Mathematical Statistics 41 (1970) 1397-1409).
+
+    A count may be broken, as that of a mean over several victims: for values within [0, 1] that
+    are not all 0 or 1, the martingale is a supermartingale, and the interval holds as well.
     """
     check(successes, n)
     failures = n - successes
@@ -34,7 +37,7 @@ def confidence_sequence(successes: int, n: int, level: float = 0.95) -> Interval
     likeliest = successes / n
     low = 0.0 if successes == 0 else _root(excess, 0.0, likeliest)
     high = 1.0 if failures == 0 else _root(excess, likeliest, 1.0)
-    return Interval(low, high, level)
+    return Interval(low, high, level, is_sequential=True)
 
 
 def running(outcomes: Sequence[bool], level: float = 0.95) -> list[Interval]:
@@ -49,7 +52,7 @@ def running(outcomes: Sequence[bool], level: float = 0.95) -> list[Interval]:
         successes += bool(success)
         alone = confidence_sequence(successes, n, level)
         low, high = max(low, alone.low), min(high, alone.high)
-        found.append(Interval(low, high, level))
+        found.append(Interval(low, high, level, is_sequential=True))
     return found
 
 
@@ -67,7 +70,63 @@ def _root(excess: Callable[[float], float], low: float, high: float) -> float:
     return float(optimize.brentq(excess, low + tiny * (low == 0), high - tiny * (high == 1)))
 
 
-def is_narrow_enough(successes: int, n: int, width: float, level: float = 0.95) -> bool:
+def is_narrow_enough(successes: float, n: int, width: float, level: float = 0.95) -> bool:
     """Whether measuring may stop now: the confidence sequence is at most ``width`` wide."""
     interval = confidence_sequence(successes, n, level)
     return interval.high - interval.low <= width
+
+
+def excess_sequence(
+    gained: float, lost: float, n: int, level: float = 0.95
+) -> tuple[float, Interval]:
+    """The difference of two paired rates after ``n`` trials, with a confidence sequence.
+
+    ``gained`` sums over the trials by how much the first was above the second where it was, and
+    ``lost`` by how much it was below: of single victims, the counts of trials in which only one
+    of the two succeeded. Each has its own sequence with half the error, so that by Bonferroni both
+    hold at every n at once, and with them their difference.
+    """
+    half = (1 + level) / 2
+    up, down = confidence_sequence(gained, n, half), confidence_sequence(lost, n, half)
+    interval = Interval(up.low - down.high, up.high - down.low, level, is_sequential=True)
+    return (gained - lost) / n, interval
+
+
+def mcnemar_sequential(only_first: int, only_second: int) -> float:
+    """McNemar's p-value of discordant pairs, valid however often one looks.
+
+    One over the mixture martingale at one half: were both equally likely to win a pair, it would
+    ever be at most p with probability p at most.
+    """
+    n = only_first + only_second
+    mixture = special.betaln(PRIOR + only_first, PRIOR + only_second)
+    mixture -= special.betaln(PRIOR, PRIOR)
+    return min(1.0, math.exp(-float(mixture) - n * math.log(2)))
+
+
+def excess_sequence(
+    gained: float, lost: float, n: int, level: float = 0.95
+) -> tuple[float, Interval]:
+    """The difference of two paired rates after ``n`` trials, with a confidence sequence.
+
+    ``gained`` sums over the trials by how much the first was above the second where it was, and
+    ``lost`` by how much it was below: of single victims, the counts of trials in which only one
+    of the two succeeded. Each has its own sequence with half the error, so that by Bonferroni both
+    hold at every n at once, and with them their difference.
+    """
+    half = (1 + level) / 2
+    up, down = confidence_sequence(gained, n, half), confidence_sequence(lost, n, half)
+    interval = Interval(up.low - down.high, up.high - down.low, level, is_sequential=True)
+    return (gained - lost) / n, interval
+
+
+def mcnemar_sequential(only_first: int, only_second: int) -> float:
+    """McNemar's p-value of discordant pairs, valid however often one looks.
+
+    One over the mixture martingale at one half: were both equally likely to win a pair, it would
+    ever be at most p with probability p at most.
+    """
+    n = only_first + only_second
+    mixture = special.betaln(PRIOR + only_first, PRIOR + only_second)
+    mixture -= special.betaln(PRIOR, PRIOR)
+    return min(1.0, math.exp(-float(mixture) - n * math.log(2)))

@@ -165,3 +165,91 @@ def test_victims_that_never_differ_from_their_twins_are_no_proof_of_equality():
     assert gap == 0 and interval == stats.paired_excess(0, 0, 0, 20)[1]
     with pytest.raises(ValueError):
         stats.mean_excess(none, none[:1])
+
+
+def test_a_broken_count_is_a_mean_over_victims():
+    """Of victims that always agree the interval is that of one; of others it lies between."""
+    one = stats.mean_over_victims([[True, False, True]] * 2, is_sequential=True)
+    assert one.interval == stats.confidence_sequence(2, 3)
+    apart = stats.mean_over_victims([[True, False, True], [True, False, False]], is_sequential=True)
+    assert apart.interval == stats.confidence_sequence(1.5, 3) and apart.interval.is_sequential
+    below, above = stats.confidence_sequence(1, 3), stats.confidence_sequence(2, 3)
+    assert below.low < apart.interval.low < above.low
+
+
+def test_means_over_victims_may_be_looked_at_whenever_one_likes():
+    """Two victims that mostly fall together: their mean is 0, a half or 1."""
+    rng, runs, longest, misses = np.random.default_rng(5), 200, 120, 0
+    for _ in range(runs):
+        luck = rng.random(longest)
+        pair = np.array([luck < 0.3, luck < 0.4]).mean(0).cumsum()
+        looks = (stats.confidence_sequence(float(pair[n - 1]), n) for n in range(5, longest, 5))
+        misses += any(not look.low <= 0.35 <= look.high for look in looks)
+    assert misses <= 0.05 * runs
+
+
+def test_an_excess_may_be_looked_at_whenever_one_likes():
+    """Victims fall to 50 %, their twins to 20 %, often to the same setups; Newcombe's does not
+    hold what its 95 % say.
+    """
+    rng, runs, longest = np.random.default_rng(6), 200, 120
+    sequence = fixed = 0
+    for _ in range(runs):
+        luck = rng.random(longest)
+        both, first = (luck < 0.15).cumsum(), ((luck >= 0.15) & (luck < 0.5)).cumsum()
+        second = (luck > 0.95).cumsum()
+        looks, pairs = [], []
+        for n in range(5, longest, 5):
+            b, f, s = int(both[n - 1]), int(first[n - 1]), int(second[n - 1])
+            looks.append(stats.excess_sequence(f, s, n)[1])
+            pairs.append(stats.paired_excess(b, f, s, n - b - f - s)[1])
+        sequence += any(not one.low <= 0.3 <= one.high for one in looks)
+        fixed += any(not one.low <= 0.3 <= one.high for one in pairs)
+    assert sequence <= 0.05 * runs < fixed
+
+
+def test_the_excess_of_victims_that_agree_is_that_of_one():
+    victims, twins = [[True, True, False, False]] * 2, [[False, True, True, False]] * 2
+    several = stats.mean_excess(victims, twins, is_sequential=True)
+    assert several == stats.mean_excess(victims[:1], twins[:1], is_sequential=True)
+    assert several == stats.excess_sequence(1, 1, 4)
+    assert several[1].low == -several[1].high
+
+
+def test_a_pair_may_be_looked_at_after_every_setup():
+    """Two equal attacks: how often either ever looks better, at 5 %."""
+    rng, runs, longest = np.random.default_rng(9), 300, 200
+    won = (rng.random((runs, longest)) < 0.5).cumsum(1)
+    sequential = [
+        min(stats.mcnemar_sequential(int(w[n - 1]), n - int(w[n - 1])) for n in range(1, longest))
+        for w in won
+    ]
+    fixed = [
+        min(stats.mcnemar(int(w[n - 1]), n - int(w[n - 1])) for n in range(1, longest)) for w in won
+    ]
+    assert np.mean(np.array(sequential) <= 0.05) <= 0.05 < np.mean(np.array(fixed) <= 0.05)
+    assert stats.mcnemar_sequential(0, 0) == 1
+    assert stats.mcnemar_sequential(40, 2) == stats.mcnemar_sequential(2, 40) < 1e-6
+
+
+def test_a_pair_with_a_sequential_side_is_tested_sequentially():
+    fallen = {
+        "a": dict.fromkeys(range(12), True),
+        "b": dict.fromkeys(range(12), False),
+        "c": {setup: setup > 9 for setup in range(12)},
+    }
+    tests = stats.pair_tests(fallen, sequential={"b"})
+    assert [(t.first, t.second, t.is_sequential) for t in tests] == [
+        ("a", "b", True), ("a", "c", False), ("b", "c", True),
+    ]  # fmt: skip
+    assert tests[0].p == stats.mcnemar_sequential(12, 0) > stats.mcnemar(12, 0)
+    assert tests[1].p == stats.mcnemar(10, 0)
+
+
+def test_a_published_rate_beside_a_sequential_one_takes_more_trials():
+    theirs = stats.estimate(85, 100)
+    at_once, looked = (stats.estimate(16, 20, is_sequential=told) for told in (False, True))
+    assert looked.interval.is_sequential
+    one, other = stats.compare(at_once, theirs), stats.compare(looked, theirs)
+    assert other.interval.is_sequential and other.interval.low < one.interval.low
+    assert other.per_side > one.per_side
