@@ -12,8 +12,8 @@ from app.queries import leaderboards, ranks, workers
 from app.services import exports, views
 from app.services.exports import Origin
 from app.web import boards, words
-from app.web.compare import Format, download
 from app.web.doors import Clock, Reading
+from app.web.downloads import OF_A_FILE, Format, Width, download
 from app.web.render import page
 
 router = APIRouter()
@@ -41,6 +41,7 @@ class Asked(BaseModel):
     cols: list[ColumnKey] = []
     table: Annotated[str, Field(max_length=40)] = ""
     format: Format = ""
+    width: Width = "page"
 
     @property
     def columns(self) -> list[str]:
@@ -59,7 +60,7 @@ class Asked(BaseModel):
         return bool(self.text or self.budget or self.works)
 
     def query(self, **changes: Any) -> str:
-        kept = self.model_dump(exclude={"table", "format"}, exclude_defaults=True) | changes
+        kept = self.model_dump(exclude=OF_A_FILE, exclude_defaults=True) | changes
         return urlencode({k: v for k, v in kept.items() if v not in (None, "", [])}, doseq=True)
 
     def address(self, **changes: Any) -> str:
@@ -96,7 +97,7 @@ def show(
     if asked.format or asked.table:
         permalink = f"{str(request.base_url).rstrip('/')}{asked.address()}"
         origin = Origin(permalink, now, exports.commit())
-        return download(list(tables.values()), asked.table, asked.format, origin)
+        return download(list(tables.values()), asked.table, asked.format, origin, asked.width)
     return page(
         request,
         "leaderboards/index.html",

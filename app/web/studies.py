@@ -18,8 +18,8 @@ from app.services import exports
 from app.services import studies as service
 from app.services.exports import Origin
 from app.web import forms, presets, results
-from app.web.compare import download
 from app.web.doors import Caller, Clock, DatabaseOf, Reading, Sent, SettingsOf
+from app.web.downloads import download
 from app.web.forms import last
 from app.web.render import page
 from app.web.words import plural
@@ -65,12 +65,14 @@ def show(
     study_id: int,
     table: Annotated[str, Query(max_length=80)] = "",
     format: Annotated[str, Query(max_length=20)] = "",
+    width: Annotated[str, Query(max_length=20)] = "page",
 ) -> Response:
     item = studies.get(session, study_id)
     tables = results.of_study(session, item)
     if table or format:
         permalink = f"{str(request.base_url).rstrip('/')}/studies/{study_id}"
-        return download(tables, table, format, Origin(permalink, now, exports.commit()))
+        origin = Origin(permalink, now, exports.commit())
+        return download(tables, table, format, origin, width)
     return page(
         request,
         "studies/detail.html",

@@ -29,12 +29,12 @@ def study(empty: TestClient, app: FastAPI) -> int:
 
 
 def shown(html: str) -> list[list[str]]:
-    """The cells of the page's first table of rates."""
+    """What is written in the page's first table of rates; its axis is drawn."""
     table = re.search(r'data-table="t0".*?</table>', html, re.S)
     assert table
     found = []
     for row in re.findall(r"<tr>(.*?)</tr>", table[0].split("<tbody>")[1], re.S):
-        cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S)
+        cells = re.findall(r"<t[hd](?![^>]*data-axis)[^>]*>(.*?)</t[hd]>", row, re.S)
         found.append([" ".join(re.sub(r"<[^>]+>", "", cell).split()) for cell in cells])
     return found
 
@@ -48,7 +48,8 @@ def test_the_tables_of_a_study_are_drawn_and_exported_alike(empty: TestClient, s
     _, *written = list(csv.reader(io.StringIO("\n".join(lines))))
     assert written == shown(page.text)
     assert len(written) == 6, "three attacks on two victims"
-    for form in ("json", "markdown", "latex"):
+    assert page.text.count('class="axis full" data-axis') == 6, "and each is drawn"
+    for form in ("json", "markdown", "latex", "pdf"):
         assert empty.get(f"/studies/{study}?table=t0&format={form}").status_code == 200
 
 
