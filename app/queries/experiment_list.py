@@ -196,13 +196,17 @@ def _series(
     ids = [member.id for its in members.values() for member in its]
     newest = select(Experiment).where(Experiment.id.in_([row.newest for row in shown]))
     by_id = {row.id: row for row in session.scalars(newest)}
-    counts = tallies.by_victim(session, ids)
+    counts: dict[int, dict[Key, Tally]] = defaultdict(dict)
+    for place, tally in tallies.by_victim(session, ids).items():
+        counts[place[0]][place] = tally
     done = experiments.trials_done(session, ids)
     models = titles.checkpoint_models(session)
-    return [
-        _one(by_id[row.newest], members[row.key], pooled(members[row.key], counts), done, models)
-        for row in shown
-    ]
+    made = []
+    for row in shown:
+        its = members[row.key]
+        found = {key: tally for one in its for key, tally in counts[one.id].items()}
+        made.append(_one(by_id[row.newest], its, pooled(its, found), done, models))
+    return made
 
 
 def _members(
