@@ -2,7 +2,8 @@
 
 The last layer is drawn anew as nn.Linear draws it, or kept where the checkpoint was trained on the
 victim's own classes; everything is trained, batch norm in train mode. The twin starts from the
-same weights and has the same order, views and dropout, and the base originals for poisons.
+same weights and has the same order, views and dropout, and the base originals for poisons; what it
+says is kept for all attacks on the same setup.
 """
 
 import math
@@ -13,7 +14,7 @@ from torch import nn
 
 from poisoning.models import Network
 from poisoning.params import EndToEndVictim
-from poisoning.victims import Bench, Verdict, VictimBatch
+from poisoning.victims import Bench, Verdict, VictimBatch, twins
 from poisoning.victims.judging import verdict
 from poisoning.victims.training import (
     Draws,
@@ -41,7 +42,11 @@ def _trial(
 ) -> Verdict:
     bases = bench.data.train.images[batch.base_indices[t]]
     is_control = torch.equal(batch.poisons[t], bases)  # then the twin is the same training
-    runs = [("poisoned", batch.poisons[t])] + ([] if is_control else [("twin", bases)])
+    key = twins.key(start(victim, bench, batch, t), victim.recipe, bench, batch, t)
+    twin = None if is_control else twins.find(bench, key)
+    runs = [("poisoned", batch.poisons[t])]
+    if not is_control and twin is None:
+        runs.append(("twin", bases))
     target = batch.targets[t : t + 1]
     if batch.trigger is not None:
         target = batch.trigger.stamp(target)
@@ -59,7 +64,10 @@ def _trial(
         said.append(answers(net, bench, batch, t, training.margins))
         if name == "poisoned":
             explanation = explained(net, bench, batch, t)
-    return verdict(base_label, said[0], said[-1], explanation)
+    if twin is None:
+        twin = said[-1]
+        twins.keep(bench, key, twin)
+    return verdict(base_label, said[0], twin, explanation)
 
 
 def start(victim: EndToEndVictim, bench: Bench, batch: VictimBatch, t: int) -> Network:

@@ -3,7 +3,8 @@
 Twins are clean victims. Where K of them are shared, trial i has number i mod K: a network with
 weights, order and dropout of its own, trained on the first n images of each class with no setup's
 bases left out; it is trained once and kept in the cache for all jobs. Where none is shared, every
-trial has its own twin with the trial's own draws and the base originals in the poisons' places.
+trial has its own twin with the trial's own draws and the base originals in the poisons' places;
+what it says is kept for all attacks on the same setup.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from poisoning.models import Network, build, store
 from poisoning.models.store import write_tensors
 from poisoning.params import FromScratchVictim
 from poisoning.spec import digest, seed_for
-from poisoning.victims import Bench, Verdict, VictimBatch
+from poisoning.victims import Bench, Verdict, VictimBatch, twins
 from poisoning.victims.end_to_end import state_path
 from poisoning.victims.judging import Answers, verdict
 from poisoning.victims.training import (
@@ -63,14 +64,24 @@ class _Trial:
         explanation = explained(net, self.bench, batch, t)
         if self.victim.shared_twins:
             twin = self._shared_twin()
-        elif torch.equal(batch.poisons[t], bases):
-            twin = poisoned  # the control: its twin is the same training
         else:
-            clean = TrainingSet.of(self.bench, batch, t, bases)
-            net, margins = self._train("twin", weights, clean, Draws(batch, t))
-            twin = answers(net, self.bench, batch, t, margins)
+            twin = self._own_twin(weights, bases, poisoned)
         self.on_step(2 * (t + 1), 2 * len(batch), {})
         return verdict(base_label, poisoned, twin, explanation)
+
+    def _own_twin(self, weights: int, bases: Tensor, poisoned: Answers) -> Answers:
+        """The twin of this trial alone; of the control it is the same training."""
+        bench, batch, t = self.bench, self.batch, self.t
+        key = twins.key(self._build(weights), self.victim.recipe, bench, batch, t)
+        if (kept := twins.find(bench, key)) is not None:
+            return kept
+        twin = poisoned
+        if not torch.equal(batch.poisons[t], bases):
+            clean = TrainingSet.of(bench, batch, t, bases)
+            net, margins = self._train("twin", weights, clean, Draws(batch, t))
+            twin = answers(net, bench, batch, t, margins)
+        twins.keep(bench, key, twin)
+        return twin
 
     def _train(
         self, name: str, seed: int, data: TrainingSet, draws: Draws

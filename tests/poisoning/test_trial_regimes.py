@@ -7,6 +7,7 @@ from poisoning.events import Log, Progress
 from poisoning.spec import FieldError
 from tests.poisoning import jobs
 
+UNTIMED = {"seconds": 0, "device_seconds": None}
 BRIEF = params.Recipe(epochs=1, batch_size=32, learning_rate=0.05, drop_epochs=())
 WHOLE = (
     params.EndToEndVictim(checkpoint="white", recipe=BRIEF),
@@ -75,7 +76,7 @@ def test_a_judged_victim_is_not_trained_again(tmp_path, monkeypatch):
     pairs = zip(second.trials(), fresh.trials(), strict=True)
     for resumed, uninterrupted in pairs:
         ours, theirs = (
-            one.outcomes[0].model_copy(update={"seconds": 0}) for one in (resumed, uninterrupted)
+            one.outcomes[0].model_copy(update=UNTIMED) for one in (resumed, uninterrupted)
         )
         assert ours == theirs
 

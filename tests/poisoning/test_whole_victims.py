@@ -1,6 +1,7 @@
 """Victims that are trained whole, against a plain loop over batches with torch.optim."""
 
 import copy
+import dataclasses
 import shutil
 
 import pytest
@@ -13,7 +14,7 @@ from poisoning.data.training_set import first_of_each_class
 from poisoning.models import build
 from poisoning.ops.triggers import Trigger
 from poisoning.params import EndToEndVictim, FromScratchVictim, Recipe
-from poisoning.victims import end_to_end, from_scratch, training
+from poisoning.victims import end_to_end, from_scratch, training, twins
 from poisoning.victims.judging import judge
 from tests.poisoning import tiny
 from tests.poisoning.bench import Bench, victim_batch
@@ -145,6 +146,49 @@ def test_a_trials_verdict_does_not_depend_on_its_batch(module, victim, digits, o
     together = module.train_and_judge(victim, on, batch, silent)
     (alone,) = module.train_and_judge(victim, on, batch.only(2), silent)
     assert alone == together[2]
+
+
+@pytest.mark.parametrize(("module", "victim"), REGIMES.values(), ids=list(REGIMES))
+def test_a_twin_is_trained_once_for_all_attacks(module, victim, digits, on, tmp_path, monkeypatch):
+    batch = victim_batch(digits).only(1)
+    other = dataclasses.replace(batch, poisons=255 - batch.poisons)
+    runs, built = [], training.Training.run
+    monkeypatch.setattr(training.Training, "run", lambda *a: runs.append(1) or built(*a))
+    (first,) = module.train_and_judge(victim, on, batch, silent)
+    assert len(runs) == 2
+    (again,) = module.train_and_judge(victim, on, other, silent)
+    assert len(runs) == 3 and again.twin == first.twin and again.poisoned != first.poisoned
+    assert again.extras.twin_variants == first.extras.twin_variants
+    assert again.explanation.twin_margins == first.explanation.twin_margins
+    bases = digits.train.images[batch.base_indices]
+    (control,) = module.train_and_judge(
+        victim, on, dataclasses.replace(batch, poisons=bases), silent
+    )
+    assert control.poisoned == control.twin == first.twin, "a control is the twin of others"
+    (path,) = (tmp_path / "cache" / "answers").iterdir()
+    path.write_text("{half a fi")
+    runs.clear()
+    assert module.train_and_judge(victim, on, other, silent) == [again] and len(runs) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 6}, {"indices": (7,)}, {"targets": 1}, {"base_labels": 1}, {"target_labels": 1},
+        {"base_indices": 1}, {"clean": 1}, {"trigger": Trigger(torch.zeros(3, 2, 2), (1, 1))},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_a_twin_is_another_where_anything_it_follows_from_is(change, digits, on):
+    batch, net = victim_batch(digits).only(0), tiny.plain_net()
+    ((name, value),) = change.items()
+    if value == 1 and name != "indices":
+        value = (getattr(batch, name).roll(1, -1) + 1) % 5
+    other = dataclasses.replace(batch, **{name: value})
+    one = twins.key(net, BRIEF, on, batch, 0)
+    assert one == twins.key(net, BRIEF, on, batch, 0) != twins.key(net, BRIEF, on, other, 0)
+    assert one != twins.key(tiny.NETS["dropout"](), BRIEF, on, batch, 0)
+    assert one != twins.key(net, RECIPES["adam"], on, batch, 0)
 
 
 @pytest.mark.parametrize("name", ["plain", "dropout"])
