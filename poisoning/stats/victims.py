@@ -62,12 +62,10 @@ def mean_excess(
         gained, lost = int(more.clip(min=0).sum()), -int(more.clip(max=0).sum())
         return excess_sequence(gained / len(one), lost / len(one), one.shape[1], level)
     per_setup = one.mean(0) - other.mean(0)
-    if is_sequential:
-        gained, lost = per_setup.clip(min=0).sum(), -per_setup.clip(max=0).sum()
-        return excess_sequence(float(gained), float(lost), len(per_setup), level)
     if len(one) == 1:
         only = int((one & ~other).sum()), int((~one & other).sum())
         return paired_excess(int((one & other).sum()), *only, int((~one & ~other).sum()), level)
+    per_setup = one.mean(0) - other.mean(0)
     gap = float(per_setup.mean())
     if (per_setup == per_setup[0]).all():
         half = paired_excess(0, 0, 0, len(per_setup), level)[1].high
