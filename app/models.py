@@ -128,6 +128,8 @@ class Experiment(Base):
     # looked at before its n was fixed: it may stop early, or was extended; its intervals are
     # confidence sequences from then on
     is_sequential: Mapped[bool] = mapped_column(Boolean, default=False, server_default="0")
+    # when its intervals were narrow enough; the trials that were not run then are skipped
+    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     cloned_from: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"))
     tags: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -154,7 +156,7 @@ class Job(Base):
     __tablename__ = "jobs"
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))  # trials | pretrain
-    # queued | running | done | failed | cancelled
+    # queued | running | done | failed | cancelled | skipped (its experiment stopped early)
     state: Mapped[str] = mapped_column(String(16), default="queued")
     priority: Mapped[int] = mapped_column(Integer, default=0)
     experiment_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"), index=True)
@@ -240,7 +242,7 @@ class Trial(Base):
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"))
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
     number: Mapped[int] = mapped_column(Integer)  # 0 .. trials_total - 1
-    # queued | running | done | failed | cancelled
+    # queued | running | done | failed | cancelled | skipped (its experiment stopped early)
     state: Mapped[str] = mapped_column(String(16), default="queued")
     target_class: Mapped[int | None] = mapped_column(Integer)
     target_index: Mapped[int | None] = mapped_column(Integer)
@@ -349,6 +351,7 @@ class OutcomeSum(Base):
     both: Mapped[int] = mapped_column(Integer)
     clean: Mapped[float] = mapped_column(Float)
     twin_clean: Mapped[float] = mapped_column(Float)
+    is_sequential: Mapped[bool] = mapped_column(Boolean, default=False, server_default="0")
     __table_args__ = (
         Index("ix_outcome_sums_board", "board_key", "row_key", "column_key", "access"),
     )
