@@ -49,6 +49,7 @@ _SMALL = _BRIEF.model_copy(
 # Small networks that a processor trains in minutes.
 _NARROW = {
     "convnet3-cifar100-8ep": _SMALL.model_copy(update={"epochs": 8}),
+    "resnet6_w16-cifar100-8ep": _SMALL.model_copy(update={"epochs": 8, "model": "resnet6_w16"}),
     "resnet18_w16-cifar100-8ep": _BRIEF.model_copy(update={"model": "resnet18_w16"}),
 }
 
