@@ -56,7 +56,7 @@ def test_every_trial_of_an_original_setting_can_draw_one_of_ten():
 
 
 def test_a_list_shows_one_of_each_family_and_not_its_further_seeds():
-    assert LISTED.keys() <= RECIPES.keys() and len(LISTED) < 40
+    assert LISTED.keys() <= RECIPES.keys() and len(LISTED) <= 40
     families = {name.rpartition("-")[0] for name in RECIPES.keys() - FOR_STUDIES.keys()}
     assert families <= {name.rpartition("-")[0] for name in LISTED}
     for name in LISTED.keys() & FOR_STUDIES.keys():
