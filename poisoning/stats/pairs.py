@@ -9,7 +9,6 @@ from scipy import special
 
 from poisoning.stats.rates import Interval, check, wilson
 from poisoning.stats.sequential import mcnemar_sequential
-from poisoning.stats.sequential import mcnemar_sequential
 
 
 def paired_excess(
@@ -89,9 +88,7 @@ class PairTest:
         return self.first if self.only_first > self.only_second else self.second
 
 
-def pair_tests(
-    outcomes: Mapping[str, Fallen], sequential: Collection[str] = ()
-) -> list[PairTest]:
+def pair_tests(outcomes: Mapping[str, Fallen], sequential: Collection[str] = ()) -> list[PairTest]:
     """Every pair of attacks, tested together, in the order of ``outcomes``.
 
     ``sequential`` names those that were looked at before their n was fixed: a pair with one of

@@ -102,31 +102,3 @@ def mcnemar_sequential(only_first: int, only_second: int) -> float:
     mixture = special.betaln(PRIOR + only_first, PRIOR + only_second)
     mixture -= special.betaln(PRIOR, PRIOR)
     return min(1.0, math.exp(-float(mixture) - n * math.log(2)))
-
-
-def excess_sequence(
-    gained: float, lost: float, n: int, level: float = 0.95
-) -> tuple[float, Interval]:
-    """The difference of two paired rates after ``n`` trials, with a confidence sequence.
-
-    ``gained`` sums over the trials by how much the first was above the second where it was, and
-    ``lost`` by how much it was below: of single victims, the counts of trials in which only one
-    of the two succeeded. Each has its own sequence with half the error, so that by Bonferroni both
-    hold at every n at once, and with them their difference.
-    """
-    half = (1 + level) / 2
-    up, down = confidence_sequence(gained, n, half), confidence_sequence(lost, n, half)
-    interval = Interval(up.low - down.high, up.high - down.low, level, is_sequential=True)
-    return (gained - lost) / n, interval
-
-
-def mcnemar_sequential(only_first: int, only_second: int) -> float:
-    """McNemar's p-value of discordant pairs, valid however often one looks.
-
-    One over the mixture martingale at one half: were both equally likely to win a pair, it would
-    ever be at most p with probability p at most.
-    """
-    n = only_first + only_second
-    mixture = special.betaln(PRIOR + only_first, PRIOR + only_second)
-    mixture -= special.betaln(PRIOR, PRIOR)
-    return min(1.0, math.exp(-float(mixture) - n * math.log(2)))

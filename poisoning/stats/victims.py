@@ -10,7 +10,6 @@ import numpy as np
 from poisoning.stats.pairs import paired_excess
 from poisoning.stats.published import Estimate, estimate
 from poisoning.stats.rates import Interval
-from poisoning.stats.sequential import confidence_sequence, excess_sequence
 from poisoning.stats.sequential import excess_sequence
 
 DRAWS = 4000
