@@ -3,15 +3,19 @@
 python -m benchmarks.pages [--experiments 10000] [--repeats 30]
 
 Fills a SQLite database of its own with made-up outcomes (nothing is crafted or trained), then asks
-the application for each page in this process and prints the median and the 95th percentile.
+the application for each page in this process and prints a table of milliseconds in Markdown.
 """
 
 import argparse
+import math
+import os
+import platform
 import random
+import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, product
@@ -24,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from app import db, models, places
 from app.main import create_app
-from app.services import sums
+from app.services import studies, sums
 from app.settings import Settings
 from poisoning.recipes import RECIPES
 from poisoning.spec import ExperimentSpec, digest
@@ -34,6 +38,7 @@ SEEDS, TRIALS = 5, 10  # of each spec; of each experiment
 WHITE, BLACK = "convnet3-digits_0_4-s0", "resnet6_w16-digits_0_4-s0"
 ATTACKS = ("no_perturbation", "feature_collision", "convex_polytope", "bullseye_polytope")
 CHUNK = 5000
+Made = Mapping[int, dict[str, Any]] | Sequence[dict[str, Any]]  # specs, by number of experiment
 LIMIT_MS = 200
 PAGES = {
     "first page": "/",
@@ -43,12 +48,30 @@ PAGES = {
     "experiments, filtered": "/experiments?attack=bullseye_polytope&access=white_box&least=20",
     "experiments, by text": "/experiments?text=experiment+99",
     "experiments, by tag": "/experiments?tag=table+3",
+    "an experiment": "/experiments/77",
+    "a trial": "/experiments/77/trials/3",
+    "new experiment": "/experiments/new",
     "leaderboard": "/leaderboard",
     "compare": "/compare?ids=1,6",
+    "attacks": "/attacks",
     "an attack": "/attacks/bullseye_polytope",
-    "an experiment": "/experiments/77",
-    "every leaderboard, JSON": "/api/v1/leaderboards",
+    "a setup under every attack": "/setups?experiment=77&trial=3",
+    "studies": "/studies",
+    "a study with its tables": "/studies/1",
+    "checkpoints": "/checkpoints",
+    "a checkpoint": f"/checkpoints/{WHITE}",
+    "a data set": "/datasets/digits_5_9",
+    "workers": "/workers",
+    "sweeps": "/sweeps",
     "experiments, JSON": "/api/v1/experiments",
+    "a leaderboard, JSON": "/api/v1/leaderboards/{board}",
+    "titles of leaderboards, JSON": "/api/v1/leaderboards/titles",
+}
+# everything at once: no page, and held to no limit
+WHOLE = {
+    "every leaderboard whole, JSON": "/api/v1/leaderboards",
+    "experiments pooled over seeds, CSV": "/experiments?format=csv",
+    "every experiment, CSV": "/experiments?group=no&format=csv",
 }
 
 
@@ -80,8 +103,8 @@ def specs() -> Iterator[dict[str, Any]]:
                 yield whole | {"seed": seed}
 
 
-def fill(session: Session, count: int) -> None:
-    """Rows as the worker would have left them, in bulk."""
+def fill(session: Session, settings: Settings, count: int) -> None:
+    """Rows as the worker would have left them, in bulk; and one study, launched and done."""
     _checkpoints(session)
     chance = random.Random(0)
     made = list(islice(specs(), count))
@@ -96,7 +119,26 @@ def fill(session: Session, count: int) -> None:
     _insert(session, models.Trial, (_trial(at, made, chance) for at in numbers))
     outcomes = (_outcome(at, victim, made, chance) for at in numbers for victim in (0, 1))
     _insert(session, models.Outcome, outcomes)
+    _study(session, settings, chance)
     sums.recount(session)
+
+
+def _study(session: Session, settings: Settings, chance: random.Random) -> None:
+    study = studies.launch(session, settings, "demonstration", "quick", AT)
+    outcomes = []
+    for experiment in session.scalars(select(models.Experiment).filter_by(study_id=study.id)):
+        experiment.state = "done"
+        for trial in experiment.trials:
+            made = {trial.number // TRIALS: experiment.spec}
+            values = _trial(trial.number, made, chance)
+            for name in values.keys() - {"id", "experiment_id", "job_id", "number"}:
+                setattr(trial, name, values[name])
+            for victim in range(len(experiment.spec["victims"])):
+                outcome = _outcome(trial.number, victim, made, chance)
+                ids = {"trial_id": trial.id, "experiment_id": experiment.id}
+                outcomes.append(outcome | ids | {"outcome_hash": f"{trial.id:060x}{victim:04x}"})
+    session.flush()
+    _insert(session, models.Outcome, outcomes)
 
 
 def _insert(session: Session, table: Any, rows: Iterable[dict[str, Any]]) -> None:
@@ -140,7 +182,7 @@ def _job(number: int) -> dict[str, Any]:
     return {"id": number, "kind": "trials", "state": "done", "experiment_id": number}
 
 
-def _trial(at: int, made: list[dict[str, Any]], chance: random.Random) -> dict[str, Any]:
+def _trial(at: int, made: Made, chance: random.Random) -> dict[str, Any]:
     spec = made[at // TRIALS]
     setup = random.Random(spec["seed"] * 1000 + at % TRIALS)  # the same for every attack
     target, base = setup.sample(range(5), 2)
@@ -163,9 +205,7 @@ def _trial(at: int, made: list[dict[str, Any]], chance: random.Random) -> dict[s
     }
 
 
-def _outcome(
-    at: int, victim: int, made: list[dict[str, Any]], chance: random.Random
-) -> dict[str, Any]:
+def _outcome(at: int, victim: int, made: Made, chance: random.Random) -> dict[str, Any]:
     success = chance.random() < 0.2 + 0.1 * ATTACKS.index(made[at // TRIALS]["attack"]["name"])
     twin = chance.random() < 0.05
     return {
@@ -214,6 +254,18 @@ def measure(client: TestClient, path: str, repeats: int) -> Taken:
     return Taken(statistics.median(rest), p95, statistics.median(processor[1:]), first)
 
 
+def table(client: TestClient, pages: dict[str, str], repeats: int, limit_ms: float) -> list[str]:
+    """Print a line of Markdown for each page; those that take longer than the limit."""
+    slow = []
+    for name, path in pages.items():
+        took = measure(client, path, repeats)
+        figures = (took.p50, took.p95, took.cpu, took.first)
+        print(f"| {name} |", " | ".join(f"{figure:.0f}" for figure in figures), "|", flush=True)
+        if took.p50 > limit_ms:
+            slow.append(name)
+    return slow
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=10_000)
@@ -223,26 +275,33 @@ def main() -> None:
         settings = Settings(_env_file=None, home=Path(home), memory_mib=8192)
         db.migrate(settings)
         database = db.open_database(settings)
-        start = time.perf_counter()
         with database.write() as session:
-            fill(session, wanted.experiments)
-            boards = len(session.scalars(select(models.OutcomeSum.board_key).distinct()).all())
-        print(f"{wanted.experiments} experiments, {TRIALS * wanted.experiments} trials, ", end="")
-        print(f"filled in {time.perf_counter() - start:.1f} s; {boards} boards")
-        slow = []
+            fill(session, settings, wanted.experiments)
+            keys = select(models.OutcomeSum.board_key).distinct()
+            boards = sorted(session.scalars(keys).all())
+        now, load = datetime.now(UTC), os.getloadavg()[0]
+        print(f"{now:%Y-%m-%d}; {processor()}, {os.cpu_count()} cores; load {load:.1f}; ", end="")
+        print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; ", end="")
+        print(f"{wanted.experiments:,} experiments, {TRIALS * wanted.experiments:,} trials of two ")
+        print(f"victims, {len(boards)} boards; n = {wanted.repeats}\n")
+        print("| page | p50 ms | p95 ms | processor p50 ms | first ms |\n|---|---|---|---|---|")
+        pages = {name: path.format(board=boards[0]) for name, path in PAGES.items()}
         with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
-            heads = f"{'p50 ms':>8} {'p95 ms':>8} {'cpu ms':>8} {'first ms':>9}"
-            print(f"{'page':34} {heads}   n = {wanted.repeats}")
-            for name, path in PAGES.items():
-                took = measure(client, path, wanted.repeats)
-                print(
-                    f"{name:34} {took.p50:8.1f} {took.p95:8.1f} {took.cpu:8.1f} {took.first:9.1f}"
-                )
-                if took.p50 > LIMIT_MS:
-                    slow.append(name)
+            slow = table(client, pages, wanted.repeats, LIMIT_MS)
+            table(client, WHOLE, max(3, wanted.repeats // 5), math.inf)
         database.close()
     if slow:
         raise SystemExit(f"slower than {LIMIT_MS} ms: {', '.join(slow)}")
+
+
+def processor() -> str:
+    """What the machine calls its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "not known"
 
 
 if __name__ == "__main__":
