@@ -60,7 +60,6 @@ def mean_excess(
         more = one.sum(0) - other.sum(0)  # victims of each setup
         gained, lost = int(more.clip(min=0).sum()), -int(more.clip(max=0).sum())
         return excess_sequence(gained / len(one), lost / len(one), one.shape[1], level)
-    per_setup = one.mean(0) - other.mean(0)
     if len(one) == 1:
         only = int((one & ~other).sum()), int((~one & other).sum())
         return paired_excess(int((one & other).sum()), *only, int((~one & ~other).sum()), level)
