@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from poisoning import stats
+from poisoning import catalog, stats
 from poisoning.events import OutcomeResult, TrialDone
 from poisoning.profiles import Scale
 from poisoning.published import NOTHING, Published
@@ -16,6 +16,7 @@ from poisoning.tables import Cell, Table
 if TYPE_CHECKING:
     from poisoning.studies.study import Line, Place
 
+ACCESSES = ("white box", "grey box", "black box")
 Fallen = dict[tuple[int, int, int], bool]  # by trial, target and base class
 
 
@@ -28,16 +29,20 @@ def tables(lines: Sequence["Line"], found: Sequence[Results], scale: Scale) -> l
     made = []
     for title, pairs in groupby(placed, key=lambda pair: pair[0].table):
         rows = [(place, line, known.get(spec_hash(line.spec))) for place, line in pairs]
-        made.append(Table.of_cells(title, _cells(rows, scale), _notes(scale)))
+        made.append(Table.of_cells(title, _cells(rows, scale), _notes(scale, lines)))
     return made
 
 
-def _notes(scale: Scale) -> tuple[str, ...]:
+def _notes(scale: Scale, lines: Sequence["Line"]) -> tuple[str, ...]:
     if scale.is_compared:
         return ()
     if scale.is_shown_beside_published:
         return ("Not the published setting: published values are shown, and not compared.",)
-    return ("Stand-ins that check that everything works: these rates mean nothing.",)
+    data = dict.fromkeys(catalog.dataset(line.spec.data.dataset).title for line in lines)
+    return (
+        f"Only that everything works is checked, on {' and '.join(data)} and small networks: "
+        "these rates mean nothing and stand beside no published one.",
+    )
 
 
 Row = tuple["Place", "Line", Results | None]
@@ -69,19 +74,20 @@ def _cell(
     hits = [[_hit(t, v, place.variant) for t in trials] for v in place.victims]
     twins = [[_twin_hit(t, v, place.variant) for t in trials] for v in place.victims]
     outcomes = [trial.outcomes[v] for trial in trials for v in place.victims]
+    access = _access(outcomes)
     measured = stats.mean_over_victims(hits)
     excess, excess_interval = stats.mean_excess(hits, twins)
     n = len(trials)
     mine = _fallen(place, found)
     verdict = judge(measured, published, mine, reference) if is_compared else ""
     return Cell(
-        place.row, place.column, line.title, place.victims, planned, n, _access(outcomes),
+        place.row, place.column, line.title, place.victims, planned, n, access,
         sum(map(sum, hits)) / len(hits), measured.interval, sum(map(sum, twins)) / len(twins),
         excess, excess_interval,
         sum(o.poisoned.clean_accuracy for o in outcomes) / len(outcomes),
         sum(o.twin.clean_accuracy for o in outcomes) / len(outcomes),
         max(trial.linf_255 for trial in trials), sum(trial.ssim for trial in trials) / n,
-        published, verdict, place.note,
+        published, verdict, place.note or _as_printed(place.column, access),
     )  # fmt: skip
 
 
@@ -93,6 +99,14 @@ def _access(outcomes: Sequence[OutcomeResult]) -> str:
     """As computed; of several victims all that there are."""
     return ", ".join(dict.fromkeys(o.access.replace("_box", " box").replace("_", " ")
                                    for o in outcomes))  # fmt: skip
+
+
+def _as_printed(column: str, access: str) -> str:
+    """A note where a column is called after another access than what was computed."""
+    named = next((word for word in ACCESSES if column.startswith(word)), None)
+    if named is None or named == access:
+        return ""
+    return f'printed as "{named}"; computed: {access}'
 
 
 def _hit(trial: TrialDone, victim: int, variant: str | None) -> bool:

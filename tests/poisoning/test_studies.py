@@ -194,6 +194,33 @@ def test_the_benchmarks_cells_stand_beside_their_own_figures():
     assert cells["FC, ours", published.WHITE].published is published.NOTHING
 
 
+def test_a_column_that_is_called_after_another_access_says_what_was_computed():
+    """In the ensemble, the architectures of the printed black box are known."""
+    study = STUDIES["benchmark_cifar10_transfer"]
+    computed = {0: "white_box", 1: "grey_box", 2: "grey_box", 3: "grey_box"}
+    found = found_of(study, "paper")
+    for results in found:
+        results.trials[:] = [
+            t.model_copy(update={"outcomes": tuple(
+                o.model_copy(update={"access": computed[o.victim]}) for o in t.outcomes)})
+            for t in results.trials
+        ]  # fmt: skip
+    tables = {table.title: table for table in study.tables(found)}
+    ensemble = tables["CIFAR-10, transfer, frozen extractor, ensemble of surrogates"]
+    cells = {(cell.row, cell.column): cell for cell in ensemble.cells}
+    assert cells["BP", published.BLACK].access == "grey box"
+    assert cells["BP", published.BLACK].note == 'printed as "black box"; computed: grey box'
+    assert cells["BP", published.WHITE].note == ""
+
+
+def test_the_smoke_tables_say_what_stands_in():
+    for name in ("benchmark_tinyimagenet_transfer", "benchmark_tinyimagenet_from_scratch"):
+        (note,) = STUDIES[name].tables([], "smoke")[0].notes
+        assert "Tiny ImageNet, seven" in note and "mean nothing" in note
+    (note,) = STUDIES["baselines"].tables([], "smoke")[0].notes
+    assert "Digits 5 to 9" in note
+
+
 def test_the_reports_own_figures_are_shown_and_never_judged():
     study = STUDIES["report"]
     for table in study.tables(found_of(study, "paper")):
