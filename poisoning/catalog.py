@@ -159,6 +159,7 @@ _BULLSEYE = (
 _LABELS = "Turner, Tsipras and Madry, Label-Consistent Backdoor Attacks, 2019"
 _HIDDEN = "Saha, Subramanya and Pirsiavash, Hidden Trigger Backdoor Attacks, AAAI 2020"
 _TARGETED = ("targeted", "clean-label")
+GRADIENT_MATCHING = "gradient-matching"  # the objective is 1 - the cosine of two gradients
 _BACKDOOR = ("backdoor", "clean-label")
 _ONE_EXTRACTOR = "Targeted, clean label; needs a surrogate of the victim's extractor."
 _EXTRACTORS = "Targeted, clean label; needs surrogates of the victim's extractor."
@@ -286,7 +287,7 @@ _register(
         ),
         "Targeted, clean label, against training from scratch; needs a classifier of the "
         "victim's classes.",
-        ("#56B4E9", "hexagon"), _TARGETED,
+        ("#56B4E9", "hexagon"), (*_TARGETED, GRADIENT_MATCHING),
     ),
     _attack(
         "badnets", "BadNets (clean label)", "BadNets", params.BadNets,

@@ -283,7 +283,7 @@ def _judged(session: Session, side: Side) -> dict[int, dict[Setup, Judged]]:
     found: dict[int, dict[Setup, Judged]] = defaultdict(dict)
     for row in session.execute(statement):
         victim, target, index, base, bases = row[:5]
-        judged = Judged(*row[5:])
+        judged = Judged(row[5], row[6], row[7], row[8], row[9])
         found[victim].setdefault((dataset, target, index, base, *(bases or ())), judged)
     return found
 

@@ -50,6 +50,26 @@ def of_experiment(session: Session, experiment_id: int) -> list[CurveView]:
 
 
 @dataclass(frozen=True)
+class Crafting:
+    """What the job that carried a trial through optimised in crafting; a point is the mean over
+    the trials it crafted together.
+    """
+
+    trials: int  # of the job
+    points: list[tuple[float, float, int]]  # share of the stage, value, run
+
+
+def of_crafting(session: Session, trial_id: int, name: str = "loss") -> Crafting:
+    """Without points where its poisons were not crafted anew, or nothing was kept."""
+    job_id = select(Trial.job_id).where(Trial.id == trial_id).scalar_subquery()
+    trials = session.scalar(select(func.count()).select_from(Trial).where(Trial.job_id == job_id))
+    curves = session.scalar(
+        select(JobStage.curves).where(JobStage.job_id == job_id, JobStage.stage == "craft")
+    )
+    return Crafting(trials or 0, (curves or {}).get(name, []))
+
+
+@dataclass(frozen=True)
 class Running:
     """How far a running job is in each of its stages, as shares, and how many trials it has."""
 

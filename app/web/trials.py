@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.queries import experiments, explanations, provenances, titles, trials
+from app.queries import curves, experiments, explanations, provenances, titles, trials
 from app.schemas import OutcomeView, TrialView
 from app.storage import NotStored, Store
-from app.web import images, making, why, words
+from app.web import alignment, images, making, why, words
 from app.web.doors import Clock, Reading, StoreOf
 from app.web.render import page
 from poisoning import catalog
@@ -112,6 +112,9 @@ def show(
             for outcome in trial.outcomes
             if outcome.victim in explained
         ],
+        alignment=alignment.of(trial, item.spec["attack"], curves.of_crafting(session, trial.id))
+        if alignment.is_measured(item.attack)
+        else None,
         making=making.of(trial, provenances.of(session, trials.made_under(trial))),
         times=making.times(trial),
         zoom=shown.zoom if shown else None,
