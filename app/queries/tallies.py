@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.models import OutcomeSum
+from app.models import Experiment, OutcomeSum
 from app.schemas import Excess, Rate
 from poisoning import stats
 
@@ -55,6 +55,24 @@ class Tally:
     @property
     def twin_clean_accuracy(self) -> float:
         return self.twin_clean_sum / self.n
+
+
+def of_specs(session: Session, hashes: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """(successes, trials) by spec_hash and victim, over all experiments that ran the spec; a trial
+    that several ran counts once.
+    """
+    rows = session.execute(
+        select(
+            Experiment.spec_hash,
+            OutcomeSum.victim,
+            func.sum(OutcomeSum.successes),
+            func.sum(OutcomeSum.n),
+        )
+        .join(OutcomeSum, OutcomeSum.experiment_id == Experiment.id)
+        .where(Experiment.spec_hash.in_(list(hashes)), OutcomeSum.is_repeat.is_(False))
+        .group_by(Experiment.spec_hash, OutcomeSum.victim)
+    )
+    return {(spec, victim): (int(successes), int(n)) for spec, victim, successes, n in rows if n}
 
 
 Key = tuple[int, int, str]  # experiment, victim, access

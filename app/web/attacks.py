@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.errors import NotFound
 from app.queries import leaderboards
-from app.web import docstrings, forms, words
+from app.web import docstrings, forms, printed, words
 from app.web.doors import Reading
 from app.web.render import page
 from poisoning import catalog
@@ -84,6 +84,7 @@ def show(request: Request, session: Reading, name: str) -> Response:
         summary=_about(attack),
         paragraphs=docstrings.of_module(attack.craft.partition(":")[0]),
         family=family(attack),
+        printed=printed.of(session, [attack.name, *(n for n in kin(attack) if n != attack.name)]),
         knobs=forms.fields(attack.params, "attack.", {}, {}),
         measured=measured,
         is_cut=is_cut,
@@ -93,8 +94,14 @@ def show(request: Request, session: Reading, name: str) -> Response:
 def family(attack: Attack) -> list[Form]:
     """All published forms of an attack, the first one first; empty where it has but one."""
     root = catalog.attack(attack.variant_of or attack.name)
-    kin = [row for row in catalog.ATTACKS.values() if root.name in (row.name, row.variant_of)]
-    return [Form(row, _about(row), _differs(row, root)) for row in kin] if len(kin) > 1 else []
+    rows = [catalog.attack(name) for name in kin(attack)]
+    return [Form(row, _about(row), _differs(row, root)) for row in rows] if len(rows) > 1 else []
+
+
+def kin(attack: Attack) -> list[str]:
+    """The names of all forms of an attack."""
+    root = attack.variant_of or attack.name
+    return [row.name for row in catalog.ATTACKS.values() if root in (row.name, row.variant_of)]
 
 
 def _about(attack: Attack) -> str:
