@@ -37,9 +37,16 @@ def literal_one_cell(distances, before):
     return source
 
 
+def mutually_nearest(distances, before):
+    """The form for a GPU, of one to one."""
+    return pairing._mutually_nearest(distances.nan_to_num(posinf=pairing.LARGEST))
+
+
 LITERAL = {
     pairing.one_to_one: literal_one_to_one,
+    mutually_nearest: literal_one_to_one,
     pairing.smallest_cells: literal_one_cell,
+    pairing._smallest_of_all: literal_one_cell,
 }
 
 

@@ -1,39 +1,11 @@
-"""Simplex projection and simplex least squares, against brute force and against SciPy."""
-
-import itertools
+"""Least squares on the simplex: both solvers against SciPy and against each other."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from poisoning.ops import simplex
-
-
-def brute_force_projection(y: np.ndarray) -> np.ndarray:
-    """Try every support: on it the projection is y minus a constant, elsewhere zero."""
-    best, nearest = None, np.inf
-    for size in range(1, len(y) + 1):
-        for support in itertools.combinations(range(len(y)), size):
-            x = np.zeros_like(y)
-            index = list(support)
-            x[index] = y[index] - (y[index].sum() - 1) / size
-            if x.min() >= 0 and (distance := float(((x - y) ** 2).sum())) < nearest:
-                best, nearest = x, distance
-    assert best is not None
-    return best
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(-3, 3), min_size=1, max_size=6))
-def test_projection_is_the_nearest_point(values: list[float]) -> None:
-    y = np.array(values)
-    found = simplex.project(torch.from_numpy(y)).numpy()
-    assert found.min() >= 0
-    assert found.sum() == pytest.approx(1, abs=1e-12)
-    np.testing.assert_allclose(found, brute_force_projection(y), atol=1e-9)
 
 
 def problems(count: int, points: int, features: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,7 +38,7 @@ def by_scipy(a: np.ndarray, b: np.ndarray) -> float:
 def test_both_solvers_reach_scipys_optimum(points: int, features: int) -> None:
     a, b = problems(6, points, features)
     g, h = simplex.gram(a, b)
-    together = simplex.solve(g, h, steps=3000)
+    together = simplex.solve(g, h)
     half_bb = 0.5 * (b * b).sum(-1)
     for i in range(len(a)):
         exact = simplex.solve_active_set(g[i].numpy(), h[i].numpy())
@@ -81,9 +53,10 @@ def test_both_solvers_reach_scipys_optimum(points: int, features: int) -> None:
 
 def test_a_target_inside_the_polytope_is_reached() -> None:
     a, _ = problems(1, 6, 32)
-    c = simplex.project(torch.linspace(0.5, -0.2, 6, dtype=torch.float64))
+    c = torch.tensor([0.5, 0.3, 0.2, 0, 0, 0], dtype=torch.float64)
     g, h = simplex.gram(a[0], c @ a[0])
     np.testing.assert_allclose(simplex.solve_active_set(g.numpy(), h.numpy()), c, atol=1e-6)
+    np.testing.assert_allclose(simplex.solve(g, h), c, atol=1e-6)
 
 
 def test_a_warm_start_gives_the_same_coefficients() -> None:
@@ -102,3 +75,36 @@ def test_twice_the_same_point_is_no_obstacle() -> None:
     want = by_scipy(a[0].numpy(), b[0].numpy())
     value = float(simplex.objective(g, h, torch.from_numpy(c)) + 0.5 * (b[0] * b[0]).sum())
     assert value == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("alike", [1.0, 1e-2, 1e-4])
+def test_the_batched_solver_agrees_with_the_exact_one(alike: float, scale: float) -> None:
+    """From points far apart to points that differ in the fourth digit, one of them twice."""
+    generator = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    for points in (1, 2, 5, 25):
+        centre = normal(8, 1, 64)
+        a = (centre + alike * normal(8, points, 64)).relu() * scale
+        a[:, -1] = a[:, 0]
+        b = (centre[:, 0] + 2 * alike * normal(8, 64)).relu() * scale
+        g, h = simplex.gram(a, b)
+        together = simplex.solve(g, h)
+        assert torch.allclose(together.sum(-1), torch.ones(8, dtype=torch.float64), atol=1e-12)
+        for i in range(8):
+            exact = torch.from_numpy(simplex.solve_active_set(g[i].numpy(), h[i].numpy()))
+            mine, best = ((c @ a[i] - b[i]).square().sum().item() for c in (together[i], exact))
+            assert mine == pytest.approx(best, rel=1e-6)
+
+
+def test_the_batched_solver_leaves_out_the_same_points() -> None:
+    a, b = problems(6, 25, 128)
+    g, h = simplex.gram(a, b)
+    together = simplex.solve(g, h)
+    for i in range(6):
+        exact = simplex.solve_active_set(g[i].numpy(), h[i].numpy())
+        assert ((exact == 0) == (together[i].numpy() == 0)).all()
+        np.testing.assert_allclose(together[i], exact, atol=1e-8)
