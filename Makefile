@@ -8,7 +8,7 @@ CACHE ?= $(HOME)/.cache/dosimeter
 
 ASIDE := tests/app tests/benchmarks tests/poisoning
 
-.PHONY: help run test demo lint check bench bench-full bench-gpu lock clean
+.PHONY: help run test demo studies lint check bench bench-full bench-gpu lock clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
@@ -31,6 +31,9 @@ run: $(STAMP) ## server and worker on 127.0.0.1:8000
 
 demo: $(STAMP) ## the demonstration study without a browser
 	$(BIN)/dosimeter demo
+
+studies: $(STAMP) ## every study in small, a line each; what is done is not repeated
+	OMP_NUM_THREADS=1 $(BIN)/python -m poisoning study --all --profile smoke --threads 1 --out $(CACHE)/studies
 
 test: $(DEV) ## every test: first those that may run side by side, then those that want the machine
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ASIDE)

@@ -42,7 +42,7 @@ def experiment(spec: ExperimentSpec, title: str, given: argparse.Namespace) -> R
     paths = {name: checkpoint(name, given) for name in names}
     folder = folder_of(spec, given.out)
     kept = done_trials(folder, spec, {name: _sha256(path) for name, path in paths.items()})
-    results, screen = Results(title, spec, list(kept.values())), Screen(title)
+    results, screen = Results(title, spec, list(kept.values())), _screen(title, given)
     missing = tuple(index for index in range(spec.trials) if index not in kept)
     if kept:
         screen.show(events.Log(message=f"{len(kept)} of {spec.trials} trials are there"))
@@ -127,8 +127,12 @@ def checkpoint(name: str, given: argparse.Namespace) -> Path:
     if not path.with_suffix(".json").is_file():
         spec: PretrainSpec = catalog.find("checkpoint", RECIPES, name)
         job = events.PretrainJob(name=name, spec=spec, machine=_machine(given, folder))
-        _execute(job, Screen(name).show)
+        _execute(job, _screen(name, given).show)
     return path
+
+
+def _screen(title: str, given: argparse.Namespace) -> "Screen":
+    return Screen(title, is_quiet=getattr(given, "all", False))
 
 
 def _machine(given: argparse.Namespace, folder: Path) -> events.Machine:
@@ -156,10 +160,12 @@ def complain(field: str, message: str, remedy: str | None = None) -> None:
 
 
 class Screen:
-    """Draws events on stderr: one line, renewed in place on a terminal."""
+    """Draws events on stderr: one line, renewed in place on a terminal. A quiet one leaves no
+    line behind but those of faults.
+    """
 
-    def __init__(self, title: str) -> None:
-        self.title, self.is_live = title, sys.stderr.isatty()
+    def __init__(self, title: str, is_quiet: bool = False) -> None:
+        self.title, self.is_live, self.is_quiet = title, sys.stderr.isatty(), is_quiet
         self.drawn = False
 
     def show(self, message: events.Message) -> None:
@@ -185,7 +191,8 @@ class Screen:
 
     def _line(self, text: str) -> None:
         self._clear()
-        print(text, file=sys.stderr, flush=True)
+        if not self.is_quiet:
+            print(text, file=sys.stderr, flush=True)
 
     def _clear(self) -> None:
         if self.drawn:

@@ -122,7 +122,9 @@ def test_all_studies_have_a_line_each_and_are_not_run_twice(tmp_path, capsys, mo
     studies(tmp_path, monkeypatch)
     command = ["study", "--all", "--profile", "smoke", "--out", str(tmp_path)]
     assert cli.main(command) == 0
-    first, last = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    first, last = said.out.splitlines()
+    assert said.err == ""
     assert first.split()[:2] == ["one", "done"] and "1 experiments, 4 trials" in first
     assert last.startswith("1 studies in ")
     assert "| r | c | " in (tmp_path / "studies" / "one-smoke.md").read_text()
