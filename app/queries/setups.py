@@ -1,14 +1,15 @@
 """One setup under every attack that was carried through on it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from app import places
-from app.models import Experiment, Trial
+from app.models import Experiment, OutcomeSum, Trial
 from app.queries import titles, trials
 from app.schemas import TrialView
 from poisoning import catalog
@@ -31,11 +32,10 @@ def under_every_attack(session: Session, trial: TrialView, dataset: str) -> list
 
     The same setup: the same data set, number, target, base class and bases.
     """
-    newest: dict[str, list[tuple[Experiment, Trial]]] = {}
-    for experiment, row in _same(session, trial, dataset):
-        newest.setdefault(places.row(experiment.spec), []).append((experiment, row))
+    same = _same(session, trial, dataset)
     models = titles.checkpoint_models(session)
-    found = [_view(rows, models) for rows in newest.values()]
+    its = _loaded(session, [rows[0].id for rows in same])
+    found = [_view(*its[rows[0].id], rows[1:], models) for rows in same]
     order = {name: place for place, name in enumerate(catalog.ATTACKS)}
     return sorted(
         found,
@@ -47,11 +47,28 @@ def under_every_attack(session: Session, trial: TrialView, dataset: str) -> list
     )
 
 
-def _same(session: Session, trial: TrialView, dataset: str) -> list[tuple[Experiment, Trial]]:
-    """Newest first. Bases are compared here: databases do not compare lists alike."""
+@dataclass(frozen=True)
+class Carried:
+    """A trial on the setup, without what it found."""
+
+    id: int
+    experiment_id: int
+    number: int
+
+
+def _same(session: Session, trial: TrialView, dataset: str) -> list[list[Carried]]:
+    """For each attack with its knobs and surrogates its trials, newest first.
+
+    Bases are compared here: databases do not compare lists alike.
+    """
+    row_key = (
+        select(func.min(OutcomeSum.row_key))
+        .where(OutcomeSum.experiment_id == Trial.experiment_id)
+        .scalar_subquery()
+    )
     rows = session.execute(
-        select(Experiment, Trial)
-        .join(Trial, Trial.experiment_id == Experiment.id)
+        select(row_key, Trial.base_indices, Trial.id, Trial.experiment_id, Trial.number)
+        .join(Experiment, Trial.experiment_id == Experiment.id)
         .where(
             Experiment.dataset == dataset,
             Trial.number == trial.number,
@@ -59,14 +76,28 @@ def _same(session: Session, trial: TrialView, dataset: str) -> list[tuple[Experi
             Trial.target_index == trial.target_index,
             Trial.base_class == trial.base_class,
         )
-        .options(selectinload(Trial.outcomes), selectinload(Trial.poison_set))
         .order_by(Trial.id.desc())
     )
-    return [(experiment, row) for experiment, row in rows if row.base_indices == trial.base_indices]
+    found: dict[str, list[Carried]] = {}
+    for key, bases, *its in rows:
+        if bases == trial.base_indices:
+            found.setdefault(key, []).append(Carried(*its))
+    return list(found.values())
 
 
-def _view(rows: Sequence[tuple[Experiment, Trial]], models: dict[str, str]) -> UnderAttack:
-    experiment, newest = rows[0]
+def _loaded(session: Session, ids: Sequence[int]) -> dict[int, tuple[Experiment, Trial]]:
+    rows = session.execute(
+        select(Experiment, Trial)
+        .join(Trial, Trial.experiment_id == Experiment.id)
+        .where(Trial.id.in_(ids))
+        .options(selectinload(Trial.outcomes), selectinload(Trial.poison_set))
+    )
+    return {trial.id: (experiment, trial) for experiment, trial in rows}
+
+
+def _view(
+    experiment: Experiment, newest: Trial, others: Sequence[Carried], models: dict[str, str]
+) -> UnderAttack:
     known = catalog.ATTACKS.get(experiment.attack)
     knobs = {name: value for name, value in experiment.spec["attack"].items() if name != "name"}
     return UnderAttack(
@@ -76,5 +107,5 @@ def _view(rows: Sequence[tuple[Experiment, Trial]], models: dict[str, str]) -> U
         surrogates=experiment.spec["surrogates"],
         budget=known.budget if known else "",
         trial=trials.view(newest, experiment, models),
-        others=[(row.experiment_id, row.number) for _, row in rows[1:]],
+        others=[(other.experiment_id, other.number) for other in others],
     )

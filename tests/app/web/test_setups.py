@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Select, select
 
 from app.models import Experiment, Outcome, Trial
+from app.services import sums
 from app.web import setups
 from poisoning import params
 from tests.app import rows
@@ -72,6 +73,8 @@ def test_the_newest_of_the_same_attack_counts_and_names_the_earlier(
     with app.state.database.write() as session:
         spec = session.get_one(Experiment, 2).spec
         session.get_one(Experiment, 4).spec = spec
+        session.flush()
+        sums.recount(session)
     text = shared.get("/setups?experiment=2&trial=0").text
     assert attacks(text).count("bullseye_polytope") == 1
     assert re.search(
