@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from app import terminal
-from app.cli_doors import Bearer, SpecFile, Url, out, read_json
+from app.cli_doors import Bearer, SpecFile, Url, out, read_spec
 from app.cli_doors import bench as bench_at
 from app.cli_sweeps import sweep
 from app.client import Refused, Unreachable
@@ -219,7 +219,7 @@ def run(
 ) -> None:
     """Launch an experiment from a file and follow it to its end."""
     with bench_at(url, bearer) as bench:
-        launched = bench.launch(read_json(spec), title)
+        launched = bench.launch(read_spec(spec), title)
         out.print(f"Experiment {launched['id']}: {launched['title']}")
         if wait:
             terminal.follow(bench, launched["id"], out)
@@ -233,7 +233,7 @@ def estimate(
 ) -> None:
     """What an experiment would cost."""
     with bench_at(url, bearer) as bench:
-        found = bench.estimate(read_json(spec))
+        found = bench.estimate(read_spec(spec))
     out.print(
         f"About {terminal.duration(found['seconds'])} in {found['batches']} batches, "
         f"{found['memory_mib']:,.0f} MiB ({found['basis']})."
@@ -329,13 +329,15 @@ def checkpoints_list(url: Url = None, bearer: Bearer = None) -> None:
 @checkpoints.command("train")
 def checkpoints_train(
     name: Annotated[str, typer.Argument(help="A recipe's name, or a new one with --spec.")],
-    spec: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="JSON.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON or YAML.")
+    ] = None,
     url: Url = None,
     bearer: Bearer = None,
 ) -> None:
     """Queue the training of a checkpoint."""
     with bench_at(url, bearer) as bench:
-        bench.train(name, read_json(spec) if spec else None)
+        bench.train(name, read_spec(spec) if spec else None)
     out.print(f"Checkpoint {name} is queued.")
 
 

@@ -1,6 +1,5 @@
 """What every command of ``dosimeter`` that drives a server is given."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from rich.console import Console
 
 from app.client import Client
 from app.settings import load
+from poisoning import spec_file
+from poisoning.spec import FieldError
 
 Url = Annotated[
     str | None,
@@ -19,7 +20,9 @@ Url = Annotated[
 Bearer = Annotated[
     str | None, typer.Option("--token", envvar="DOSIMETER_TOKEN", help="Bearer token.")
 ]
-SpecFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Spec as JSON.")]
+SpecFile = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="Spec as JSON or YAML.")
+]
 out = Console()
 
 
@@ -32,11 +35,10 @@ def bench(url: str | None, bearer: str | None) -> Iterator[Client]:
         yield client
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_spec(path: Path) -> dict[str, Any]:
+    """A spec from a file, JSON or YAML by its ending."""
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is not JSON: {error}") from None
-    if not isinstance(read, dict):
-        raise typer.BadParameter(f"{path} does not hold a JSON object")
-    return read
+        return spec_file.read(path)
+    except FieldError as error:
+        remedy = f"; {error.remedy}" if error.remedy else ""
+        raise typer.BadParameter(f"{error}{remedy}") from None

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from app import terminal
-from app.cli_doors import Bearer, SpecFile, Url, bench, out, read_json
+from app.cli_doors import Bearer, SpecFile, Url, bench, out, read_spec
 from app.client import ENDED, Client, Json
 
 sweep = typer.Typer(help="One field of an experiment at several values.", no_args_is_help=True)
@@ -31,7 +31,7 @@ def run(
     """Launch a sweep from a file and follow it to its end; with a budget an adaptive one."""
     numbers = _numbers(values)
     with bench(url, bearer) as client:
-        launched = client.launch_sweep(read_json(spec), field, numbers, budget, title)
+        launched = client.launch_sweep(read_spec(spec), field, numbers, budget, title)
         out.print(f"Sweep {launched['id']}: {launched['title']}")
         if wait:
             _follow(client, launched["id"])

@@ -17,6 +17,7 @@ from poisoning import (
     cli_studies,
     cli_sweep,
     shipped,
+    spec_file,
     work,
 )
 from poisoning.bundle import About
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("job", type=Path)
 
     one = add("run", _run, "run one experiment and print its rates")
-    one.add_argument("spec", type=Path, nargs="?", help="an experiment as JSON")
+    one.add_argument("spec", type=Path, nargs="?", help="an experiment as JSON or YAML")
     one.add_argument("--attack", help="name of an attack; its knobs by --set attack.KNOB=VALUE")
     one.add_argument("--surrogate", action="append", default=[], metavar="CHECKPOINT")
     one.add_argument("--victim", action="append", default=[], metavar="CHECKPOINT")
@@ -124,10 +125,7 @@ def _run(given: argparse.Namespace) -> int:
 
 def _spec(given: argparse.Namespace) -> ExperimentSpec:
     """The experiment of a file, or of the options; --set changes either."""
-    try:
-        raw = json.loads(given.spec.read_bytes()) if given.spec else {}
-    except (OSError, ValueError) as error:
-        raise FieldError("spec", f"cannot be read as JSON ({error})") from None
+    raw = spec_file.read(given.spec) if given.spec else {}
     if given.attack:
         raw["attack"] = {"name": given.attack}
     if given.surrogate:

@@ -1,12 +1,11 @@
 """``python -m poisoning sweep``: one field of an experiment at several values, and its ED50."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from poisoning import dose, stats, tables
+from poisoning import dose, spec_file, stats, tables
 from poisoning.dose import words
 from poisoning.results import Results, victim_name
 from poisoning.spec import ExperimentSpec, FieldError
@@ -18,17 +17,14 @@ HEADER = ("dose", "n", "success %", "95 % interval", "twin %")
 def add_command(add: Callable[..., argparse.ArgumentParser], run: Run, places: Any) -> None:
     """``run`` carries one experiment through: spec, title, arguments."""
     one = add("sweep", lambda given: _sweep(given, run), "sweep one field; print points and ED50")
-    one.add_argument("spec", type=Path, help="an experiment as JSON")
+    one.add_argument("spec", type=Path, help="an experiment as JSON or YAML")
     one.add_argument("--field", required=True, choices=get_args(dose.DoseField))
     one.add_argument("--values", required=True, metavar="V,V,...", help="e.g. 1,5,10")
     places(one)
 
 
 def _sweep(given: argparse.Namespace, run: Run) -> int:
-    try:
-        spec = ExperimentSpec.model_validate(json.loads(given.spec.read_bytes()))
-    except (OSError, json.JSONDecodeError) as error:
-        raise FieldError("spec", f"cannot be read as JSON ({error})") from None
+    spec = ExperimentSpec.model_validate(spec_file.read(given.spec))
     swept = dose.Sweep.model_validate({"field": given.field, "values": numbers(given.values)})
     found = []
     for value, rung in zip(swept.values, swept.specs(spec), strict=True):

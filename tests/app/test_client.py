@@ -14,6 +14,7 @@ from app import cli, cli_doors
 from app.client import Client, Refused, Unreachable
 from app.db import Database
 from app.settings import Settings
+from poisoning import spec_yaml
 from poisoning.poison_set import PoisonSet, load
 from tests.app import workbench as bench
 from tests.app.conftest import LOCAL
@@ -110,6 +111,19 @@ def terminal(client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cli_doors, "Client", connect)
     monkeypatch.setenv("DOSIMETER_HOME", str(settings.root))
     return CliRunner()
+
+
+def test_a_spec_may_be_yaml_and_what_is_wrong_with_it_is_named(
+    terminal: CliRunner, tmp_path: Path
+) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(spec_yaml.dump(bench.raw_spec()), encoding="utf-8")
+    launched = terminal.invoke(cli.cli, ["run", str(path), "--no-wait"], catch_exceptions=False)
+    assert launched.exit_code == 0 and "Experiment 1:" in launched.output
+    path.write_text("attack:\n  name: bullseye_polytope\n  name: badnets\n", encoding="utf-8")
+    refused = terminal.invoke(cli.cli, ["run", str(path), "--no-wait"])
+    assert refused.exit_code == 2
+    assert "line 3" in refused.output and "twice" in refused.output
 
 
 def test_commands_drive_a_running_server(

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from poisoning import cli
+from poisoning import cli, spec_yaml
 from poisoning.events import EVENT, JOB, Done, Failed, Started, TrialDone
 from tests.poisoning import jobs
 
@@ -162,7 +162,8 @@ def fake_checkpoint(folder):
 
 def test_a_spec_that_cannot_be_read(tmp_path, capsys):
     (tmp_path / "spec.json").write_text("{")
-    for name in ("spec.json", "nothing.json"):
+    (tmp_path / "spec.yaml").write_text("attack: *a")
+    for name in ("spec.json", "nothing.json", "spec.yaml"):
         assert cli.main(["run", str(tmp_path / name)]) == 2
         assert capsys.readouterr().err.startswith("error: spec: ")
 
@@ -180,7 +181,8 @@ def test_run_prints_rates_with_error_n_interval_and_twins(tmp_path, capsys):
     assert len(stored["trials"]) == 3
 
 
-def test_run_takes_a_spec_file(tmp_path, capsys):
+@pytest.mark.parametrize(("name", "written"), [("a.json", json.dumps), ("a.yaml", spec_yaml.dump)])
+def test_run_takes_a_spec_file(tmp_path, capsys, name, written):
     fake_checkpoint(tmp_path)
     spec = {
         "attack": {"name": "no_perturbation"},
@@ -190,8 +192,8 @@ def test_run_takes_a_spec_file(tmp_path, capsys):
         "data": {"dataset": "digits_5_9", "train_size": 60, "poisons": 3},
         "trials": 5,
     }
-    path = tmp_path / "spec.json"
-    path.write_text(json.dumps(spec))
+    path = tmp_path / name
+    path.write_text(written(spec))
     assert cli.main(["run", str(path), "--set", "trials=1", "--out", str(tmp_path)]) == 0
     assert " 1 " in capsys.readouterr().out.splitlines()[1]
 
