@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from app import cli
+from app import cli, cli_doors
 from app.client import Client, Refused
 from app.db import Database
 from app.models import PoisonSet, Provenance
@@ -181,7 +181,7 @@ def test_the_command_line_exports_and_verifies(
         asked.append(arguments)
         return 3
 
-    monkeypatch.setattr(cli, "Client", lambda *a, **k: remote)
+    monkeypatch.setattr(cli_doors, "Client", lambda *a, **k: remote)
     monkeypatch.setattr(cli, "_science", science)
     path = tmp_path / "b.zip"
     run = CliRunner().invoke
