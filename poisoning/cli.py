@@ -183,10 +183,10 @@ def _accuracy(given: argparse.Namespace) -> int:
 
 def _ship(given: argparse.Namespace) -> int:
     from poisoning import data
-    from poisoning.models import store
+    from poisoning.models import shipping, store
 
     try:
-        card = shipped.ship(given.checkpoint, given.data_dir, given.to)
+        card = shipping.ship(given.checkpoint, given.data_dir, given.to)
     except (store.CheckpointError, data.DataError) as error:
         complain(error.field, error.message, error.remedy)
         return BAD_INPUT

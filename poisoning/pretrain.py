@@ -19,7 +19,7 @@ from torch.nn import functional
 from poisoning import data, devices, shipped
 from poisoning.data.augment import apply_views, draw_views, normalize
 from poisoning.events import CheckpointDone, Log, Message, PretrainJob, Progress
-from poisoning.models import build, store
+from poisoning.models import build, shipping, store
 from poisoning.models.evaluate import Constants, clean_accuracy
 from poisoning.models.robust import attacked, robust_accuracy
 from poisoning.spec import FieldError, PretrainSpec, seed_for, spec_hash
@@ -41,7 +41,7 @@ def run(job: PretrainJob, emit: Emit) -> None:
     path = Path(job.machine.work_dir) / f"{job.name}.safetensors"
     card = _finished(path, job.spec)
     if card is None and (found := shipped.find(job.name, job.spec)) is not None:
-        card = shipped.place(found, path)
+        card = shipping.place(found, path)
         emit(Log(message=f"{job.name} comes with Dosimeter and is not trained anew"))
     if card is None:
         emit(Progress(stage="load", done=0, total=1, unit="data sets", detail=job.spec.dataset))

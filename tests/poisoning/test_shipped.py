@@ -7,7 +7,7 @@ import torch
 
 from poisoning import cli, data, pretrain, shipped
 from poisoning.events import CheckpointDone, Machine, PretrainJob
-from poisoning.models import store
+from poisoning.models import shipping, store
 from poisoning.models.evaluate import clean_accuracy
 from poisoning.recipes import RECIPES
 
@@ -30,7 +30,7 @@ def shelf(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "FOLDER", folder)
     monkeypatch.setitem(RECIPES, NAME, RECIPES[NAME].model_copy(update={"epochs": 1}))
     trained(tmp_path / "made")
-    shipped.ship(tmp_path / "made" / f"{NAME}.safetensors", ".", folder)
+    shipping.ship(tmp_path / "made" / f"{NAME}.safetensors", ".", folder)
     return folder
 
 
