@@ -10,6 +10,7 @@ from poisoning.spec import ExperimentSpec, PretrainSpec, Profile
 
 SweepDesign = Literal["grid", "adaptive"]
 MAX_VALUES = 40  # of a sweep
+NARROWEST, WIDEST = 0.02, 0.9  # interval that an experiment may stop at
 
 
 class Body(BaseModel):
@@ -29,9 +30,22 @@ class LaunchRequest(Body):
     """An experiment to run; without a title it gets one from its attack and data."""
 
     spec: ExperimentSpec
+    stop_width: float | None = Field(
+        None,
+        ge=NARROWEST,
+        le=WIDEST,
+        description="Stop as soon as the interval of every victim's rate is at most this wide, as "
+        "a fraction; spec.trials is then the most that are run. Empty: run all of them.",
+    )
     title: str = Field("", max_length=200)
     notes: str = Field("", max_length=20_000)
     tags: list[Tag] = Field([], max_length=20)
+
+
+class ExtendRequest(Body):
+    """How many trials an experiment shall have in all."""
+
+    trials: int = Field(ge=1, le=10_000, description="In all, those it has included.")
 
 
 class SweepRequest(Body):

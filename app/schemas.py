@@ -1,7 +1,7 @@
 """What the server says: one model per noun, shared by the JSON API and the HTML pages."""
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,8 +18,10 @@ class Rate(BaseModel):
     n: int
     rate: float
     standard_error: float  # the paper's error bar
-    low: float  # Wilson, 95 %
+    low: float  # 95 %
     high: float
+    # a confidence sequence where n was not fixed before anybody looked: valid at every n at once
+    interval: Literal["wilson", "confidence_sequence"] = "wilson"
 
 
 class Excess(BaseModel):
@@ -29,6 +31,7 @@ class Excess(BaseModel):
     value: float
     low: float
     high: float
+    interval: Literal["newcombe", "confidence_sequence"] = "newcombe"
 
 
 class VictimSummary(BaseModel):
@@ -95,6 +98,10 @@ class ExperimentSummary(BaseModel):
     archived_at: datetime | None = None  # not shown in the list any more; nothing is lost
     trials_total: int
     trials_done: int
+    stop_width: float | None = None  # it stops when every interval is at most so wide (a fraction)
+    stopped_at: datetime | None = None  # when it did; the rest of its trials is not run
+    # it may stop early, or was extended: its intervals are confidence sequences
+    is_sequential: bool = False
     victims: list[VictimSummary]
     created_at: datetime
     started_at: datetime | None

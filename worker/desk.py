@@ -42,7 +42,7 @@ class Desk:
         return self._next_beat - time.monotonic()
 
     def beat(self) -> bool:
-        """Say that the job is alive, and how far it is; True when somebody wants it cancelled."""
+        """Say that the job is alive, and how far it is; True when it is to end."""
         lease_s, heartbeat_s = self.runtime.settings.lease_s, self.runtime.settings.heartbeat_s
         began, courses = time.monotonic(), self._courses.take()
 
@@ -96,10 +96,10 @@ class Desk:
         self._flush()
         return self._write(lambda session: jobs.fail(session, self.lease, failed, now()))
 
-    def cancelled(self) -> str:
+    def ended(self) -> str:
+        """It was cancelled, or its experiment stopped; the state it is in now."""
         self._flush()
-        self._write(lambda session: jobs.confirm_cancelled(session, self.lease, now()))
-        return "cancelled"
+        return self._write(lambda session: jobs.confirm_ended(session, self.lease, now()))
 
     def release(self) -> str:
         self._flush()

@@ -65,7 +65,7 @@ def _listen(runtime: Runtime, child: Child, desk: Desk) -> str:
             return state
         if desk.until_beat_s <= 0 and desk.beat():
             child.stop()
-            return desk.cancelled()
+            return desk.ended()
         if runtime.stopping.is_set():
             child.stop()
             return desk.release()

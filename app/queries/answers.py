@@ -24,9 +24,11 @@ def of_experiment(
         f"{_victim(name, summary.attack, victim)}."
         for name, victim in zip(names, judged, strict=True)
     )
-    if summary.state in ("done", "cancelled", "failed"):
-        return sentence + (f" {_ended(summary, error)}" if summary.state != "done" else "")
-    return f"So far: {sentence}"
+    if summary.state == "done":
+        return sentence + _stopped(summary)
+    if summary.state in ("cancelled", "failed"):
+        return f"{sentence} {_ended(summary, error)}"
+    return f"So far: {sentence}" + (" Stopping: narrow enough." if summary.stopped_at else "")
 
 
 def _victim(name: str, attack: str, victim: VictimSummary) -> str:
@@ -56,6 +58,18 @@ def _before(
     busy = next((stage for stage in stages if stage.state == "running"), None)
     doing = {"craft": "poisons are being crafted", "victims": "victims are being trained"}
     return f"Nothing is judged yet: {doing.get(busy.name if busy else '', 'work has begun')}."
+
+
+def _stopped(summary: ExperimentSummary) -> str:
+    """That it stopped early, where it did; a trial under way then may have been its last."""
+    if summary.stopped_at is None or summary.trials_done == summary.trials_total:
+        return ""
+    width = 100 * (summary.stop_width or 0)
+    done, intervals = summary.trials_done, "interval" if len(summary.victims) == 1 else "intervals"
+    return (
+        f" Stopped after {done} of {summary.trials_total} trials: {intervals} narrower than "
+        f"{width:g} points."
+    )
 
 
 def _ended(summary: ExperimentSummary, error: str | None) -> str:

@@ -178,6 +178,9 @@ def summary(
         archived_at=row.archived_at,
         trials_total=row.trials_total,
         trials_done=done,
+        stop_width=row.stop_width,
+        stopped_at=row.stopped_at,
+        is_sequential=row.is_sequential,
         victims=victims_of(row, counts, models),
         created_at=row.created_at,
         started_at=row.started_at,
@@ -232,7 +235,7 @@ def get(session: Session, experiment_id: int, now: datetime) -> ExperimentDetail
         stages=stages,
         jobs=[job_view(job) for job in (*pretraining, *jobs)],
         seconds=(ended - row.started_at).total_seconds() if row.started_at else None,
-        extras=extras.by_victim(session, row.id),
+        extras=extras.by_victim(session, row),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models import Outcome, Trial
+from app.models import Experiment, Outcome, Trial
 from app.queries.tallies import rate
 from app.schemas import VictimExtras
 
@@ -37,27 +37,29 @@ class _Asked:
             self.images = max(self.images, images)
 
 
-def by_victim(session: Session, experiment_id: int) -> list[VictimExtras]:
+def by_victim(session: Session, experiment: Experiment) -> list[VictimExtras]:
     """One entry for each victim of which more is known than the verdict on its target."""
     statement = (
         select(Outcome.victim, Outcome.success, Outcome.extras, Trial.base_class)
         .join(Trial, Trial.id == Outcome.trial_id)
-        .where(Outcome.experiment_id == experiment_id)
+        .where(Outcome.experiment_id == experiment.id)
         .order_by(Outcome.victim, Trial.number)
     )
     asked: dict[int, _Asked] = {}
     for victim, success, stored, base_class in session.execute(statement):
         if stored:
             asked.setdefault(victim, _Asked()).add(stored, base_class, success)
-    found = [_view(victim, each) for victim, each in asked.items()]
+    found = [_view(victim, each, experiment.is_sequential) for victim, each in asked.items()]
     return [view for view in found if view.survives or view.patched_rate is not None]
 
 
-def _view(victim: int, asked: _Asked) -> VictimExtras:
+def _view(victim: int, asked: _Asked, is_sequential: bool) -> VictimExtras:
     return VictimExtras(
         victim=victim,
         trials=asked.trials,
-        survives={name: rate(sum(told), len(told)) for name, told in asked.survived.items()},
+        survives={
+            name: rate(sum(told), len(told), is_sequential) for name, told in asked.survived.items()
+        },
         patched_rate=fmean(asked.patched) if asked.patched else None,
         patched_error=_error(asked.patched),
         twin_patched_rate=fmean(asked.twins) if asked.twins else None,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.orm import Session
 
 from app.models import Experiment, OutcomeSum
@@ -17,7 +17,10 @@ KEPT = 20_000  # rates and differences; each takes about half a kilobyte
 
 @dataclass(frozen=True)
 class Tally:
-    """Paired counts over trials: how often the victim, its twin, and both were fooled."""
+    """Paired counts over trials: how often the victim, its twin, and both were fooled.
+
+    Sequential where any of what was added up was looked at before its n was fixed.
+    """
 
     n: int
     successes: int
@@ -25,6 +28,7 @@ class Tally:
     both: int
     clean_sum: float
     twin_clean_sum: float
+    is_sequential: bool = False
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -34,19 +38,20 @@ class Tally:
             self.both + other.both,
             self.clean_sum + other.clean_sum,
             self.twin_clean_sum + other.twin_clean_sum,
+            self.is_sequential or other.is_sequential,
         )
 
     @property
     def success(self) -> Rate:
-        return rate(self.successes, self.n)
+        return rate(self.successes, self.n, self.is_sequential)
 
     @property
     def twin(self) -> Rate:
-        return rate(self.twins, self.n)
+        return rate(self.twins, self.n, self.is_sequential)
 
     @property
     def excess(self) -> Excess:
-        return excess(self.n, self.successes, self.twins, self.both)
+        return excess(self.n, self.successes, self.twins, self.both, self.is_sequential)
 
     @property
     def clean_accuracy(self) -> float:
@@ -81,8 +86,8 @@ Key = tuple[int, int, str]  # experiment, victim, access
 # Pages show thousands of rates of few different counts. What follows from counts alone, and is
 # never written to, is made once.
 @lru_cache(maxsize=KEPT)
-def rate(successes: int, n: int) -> Rate:
-    interval = stats.wilson(successes, n)
+def rate(successes: int, n: int, is_sequential: bool = False) -> Rate:
+    interval = (stats.confidence_sequence if is_sequential else stats.wilson)(successes, n)
     return Rate(
         successes=successes,
         n=n,
@@ -90,13 +95,19 @@ def rate(successes: int, n: int) -> Rate:
         standard_error=stats.standard_error(successes, n),
         low=interval.low,
         high=interval.high,
+        interval="confidence_sequence" if is_sequential else "wilson",
     )
 
 
 @lru_cache(maxsize=KEPT)
-def excess(n: int, successes: int, twins: int, both: int) -> Excess:
+def excess(n: int, successes: int, twins: int, both: int, is_sequential: bool = False) -> Excess:
     """Of paired counts: trials, the victim's successes, its twin's, and those of both."""
     only_first, only_second = successes - both, twins - both
+    if is_sequential:
+        value, interval = stats.excess_sequence(only_first, only_second, n)
+        return Excess(
+            value=value, low=interval.low, high=interval.high, interval="confidence_sequence"
+        )
     neither = n - both - only_first - only_second
     value, interval = stats.paired_excess(both, only_first, only_second, neither)
     return Excess(value=value, low=interval.low, high=interval.high)
@@ -122,8 +133,10 @@ def added() -> tuple[Any, ...]:
         OutcomeSum.clean,
         OutcomeSum.twin_clean,
     )
-    return tuple(func.sum(column) for column in columns)
+    is_any = func.max(cast(OutcomeSum.is_sequential, Integer))
+    return (*(func.sum(column) for column in columns), is_any)
 
 
 def of(row: Sequence[Any]) -> Tally:
-    return Tally(int(row[0]), int(row[1]), int(row[2]), int(row[3]), float(row[4]), float(row[5]))
+    n, successes, twins, both = map(int, row[:4])
+    return Tally(n, successes, twins, both, float(row[4]), float(row[5]), bool(row[6]))

@@ -59,11 +59,14 @@ def estimate(session: Session, settings: Settings, spec: ExperimentSpec) -> Esti
     )
 
 
-def plan(session: Session, settings: Settings, spec: ExperimentSpec) -> list[range]:
-    """The batches of trials: even ones, each about as long as the settings ask for."""
+def plan(session: Session, settings: Settings, spec: ExperimentSpec, first: int = 0) -> list[range]:
+    """The batches of trials from the ``first`` on: even ones, each about as long as the settings
+    ask for.
+    """
     cost, _ = _calibrated(session, settings, spec)
-    count = math.ceil(spec.trials / batch_size(settings, cost))
-    edges = [round(spec.trials * i / count) for i in range(count + 1)]
+    many = spec.trials - first
+    count = math.ceil(many / batch_size(settings, cost))
+    edges = [first + round(many * i / count) for i in range(count + 1)]
     return [range(a, b) for a, b in pairwise(edges)]
 
 

@@ -9,7 +9,7 @@ from app.errors import Conflict
 from app.models import Experiment, ExperimentCheckpoint, Job, Trial
 from app.queries.experiments import find
 from app.requests import LaunchRequest
-from app.services import checkpoints, estimate, fit, idempotency, jobs, states
+from app.services import checkpoints, estimate, fit, idempotency, jobs, states, stopping
 from app.services.datasets import check_files, check_setups
 from app.settings import Settings
 from poisoning import catalog
@@ -32,7 +32,7 @@ def launch(
     """
     spec = request.spec
     check_data(settings, spec)
-    used = _checkpoints(session, settings, spec, now)
+    used = checkpoints_for(session, settings, spec, now)
     experiment = Experiment(
         title=request.title.strip() or title_of(spec),
         notes=request.notes,
@@ -47,6 +47,8 @@ def launch(
         profile=spec.profile,
         precision=spec.precision,
         trials_total=spec.trials,
+        stop_width=request.stop_width,
+        is_sequential=request.stop_width is not None,
         created_at=now,
     )
     session.add(experiment)
@@ -56,7 +58,7 @@ def launch(
         for checkpoint_id in used
     )
     for numbers in estimate.plan(session, settings, spec):
-        _add_batch(session, experiment.id, numbers, now)
+        add_batch(session, experiment.id, numbers, now)
     states.settle(session, experiment.id, now)
     return experiment
 
@@ -102,9 +104,10 @@ def retry(session: Session, settings: Settings, experiment_id: int, now: datetim
         )
     spec = ExperimentSpec.model_validate(experiment.spec)
     check_data(settings, spec)
-    _checkpoints(session, settings, spec, now)
+    checkpoints_for(session, settings, spec, now)
     jobs.queue_again(session, Job.experiment_id == experiment_id)
     states.settle(session, experiment_id, now)
+    stopping.stop_if_narrow(session, experiment_id, now)
     return find(session, experiment_id)
 
 
@@ -116,6 +119,7 @@ def clone(session: Session, settings: Settings, experiment_id: int, now: datetim
         title=original.title,
         notes=original.notes,
         tags=original.tags,
+        stop_width=original.stop_width,
     )
     return launch(session, settings, request, now, cloned_from=original.id)
 
@@ -154,7 +158,7 @@ def check_data(settings: Settings, spec: ExperimentSpec) -> None:
     check_setups(settings, spec.data.setups, "data.setups")
 
 
-def _checkpoints(
+def checkpoints_for(
     session: Session, settings: Settings, spec: ExperimentSpec, now: datetime
 ) -> list[int]:
     """Ids of the checkpoints a spec names; those that are only recipes are queued."""
@@ -165,7 +169,7 @@ def _checkpoints(
     return list(ids)
 
 
-def _add_batch(session: Session, experiment_id: int, numbers: range, now: datetime) -> None:
+def add_batch(session: Session, experiment_id: int, numbers: range, now: datetime) -> None:
     job = Job(kind="trials", experiment_id=experiment_id, created_at=now)
     session.add(job)
     session.flush()

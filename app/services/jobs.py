@@ -5,7 +5,7 @@ whose job was taken back meanwhile gets LeaseLost for whatever it still wants to
 end its child. All functions run inside the caller's transaction (``database.write()``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.models import Checkpoint, Experiment, ExperimentCheckpoint, Job, LogLine, Trial
-from app.services import batches, states
+from app.services import batches, states, stopping
 from poisoning.events import Failed, Log, Progress, Started
 from poisoning.spec import ExperimentSpec, PretrainSpec
 
@@ -143,7 +143,7 @@ def held(session: Session, lease: Lease) -> Job:
 def heartbeat(
     session: Session, lease: Lease, progress: Progress | None, now: datetime, lease_s: float
 ) -> bool:
-    """Keep the lease alive and write the progress down; True when the job shall be cancelled."""
+    """Keep the lease alive and write the progress down; True when the job shall be ended."""
     values: dict[str, Any] = {
         "lease_until": now + timedelta(seconds=lease_s),
         "beats": Job.beats + 1,
@@ -156,7 +156,7 @@ def heartbeat(
     ).all()
     if not wanted:
         raise LeaseLost(f"job {lease.job_id} is no longer held by attempt {lease.attempt}")
-    return wanted[0]
+    return wanted[0] or stopping.has_stopped(session, lease.job_id)
 
 
 def note_started(session: Session, lease: Lease, started: Started) -> None:
@@ -196,7 +196,7 @@ def finish(session: Session, lease: Lease, now: datetime) -> str:
 def fail(session: Session, lease: Lease, failed: Failed, now: datetime) -> str:
     """The job cannot go on: tried again where that may help, else failed; its new state."""
     job = held(session, lease)
-    if failed.reason in RETRIED:
+    if failed.reason in RETRIED or stopping.has_stopped(session, job.id):
         return _put_back(session, job, now, failed)
     if failed.reason == "out_of_memory" and batches.halve(session, job, now):
         return _put_back(session, job, now, None)
@@ -209,9 +209,13 @@ def release(session: Session, lease: Lease, now: datetime) -> str:
     return _put_back(session, held(session, lease), now, None)
 
 
-def confirm_cancelled(session: Session, lease: Lease, now: datetime) -> None:
-    """The child is gone because somebody asked for it."""
-    _cancel(session, held(session, lease), now)
+def confirm_ended(session: Session, lease: Lease, now: datetime) -> str:
+    """The child is gone because somebody asked for it, or its experiment stopped; the new state."""
+    job = held(session, lease)
+    if stopping.has_stopped(session, job.id):
+        return _skip(session, job, now)
+    _cancel(session, job, now)
+    return "cancelled"
 
 
 def cancel(session: Session, now: datetime, *where: ColumnElement[bool]) -> None:
@@ -226,10 +230,14 @@ def cancel(session: Session, now: datetime, *where: ColumnElement[bool]) -> None
         _cancel(session, job, now)
 
 
-def queue_again(session: Session, *where: ColumnElement[bool]) -> list[int]:
-    """Queue ended jobs anew, with what they have not done yet; their ids."""
-    ended = select(Job.id).where(Job.state.in_(("failed", "cancelled")), *where)
-    ids = list(session.scalars(ended))
+def queue_again(
+    session: Session,
+    *where: ColumnElement[bool],
+    ended: Collection[str] = ("failed", "cancelled"),
+) -> list[int]:
+    """Queue jobs that ended so anew, with what they have not done yet; their ids."""
+    found = select(Job.id).where(Job.state.in_(ended), *where)
+    ids = list(session.scalars(found))
     states.move(
         session,
         Job,
@@ -310,7 +318,9 @@ def _fence(lease: Lease) -> tuple[ColumnElement[bool], ...]:
 
 
 def _put_back(session: Session, job: Job, now: datetime, failed: Failed | None) -> str:
-    """Queue a running job again, unless it was to be cancelled or has failed too often."""
+    """Queue a running job again, unless it was to end or has failed too often."""
+    if stopping.has_stopped(session, job.id):
+        return _skip(session, job, now)
     if job.cancel_requested:
         _cancel(session, job, now)
         return "cancelled"
@@ -355,6 +365,13 @@ def _cancel(session: Session, job: Job, now: datetime) -> None:
         return
     states.move(session, Checkpoint, "cancelled", Checkpoint.id == checkpoint_id, finished_at=now)
     _end_waiting(session, checkpoint_id, now, "its training was cancelled")
+
+
+def _skip(session: Session, job: Job, now: datetime) -> str:
+    job_id = job.id
+    stopping.skip(session, [job_id], now)
+    _settle_owner(session, job_id, now)
+    return session.get_one(Job, job_id).state
 
 
 def _end_waiting(session: Session, checkpoint_id: int, now: datetime, why: str) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.models import Checkpoint, Explanation, Job, Outcome, PoisonSet, Provenance, Trial
-from app.services import jobs, states, sums
+from app.services import jobs, states, stopping, sums
 from app.services.jobs import Lease, LeaseLost
 from app.storage import Stored
 from poisoning.events import CheckpointDone, OutcomeResult, TrialDone
@@ -58,6 +58,7 @@ def record_trial(
     session.get_one(Job, lease.job_id).failures = 0  # it gets on: no poison pill
     session.flush()
     sums.add(session, trial.id)
+    stopping.stop_if_narrow(session, trial.experiment_id, now)
     return True
 
 

@@ -17,11 +17,12 @@ Stateful = type[Experiment] | type[Job] | type[Trial] | type[Checkpoint]
 
 # state -> the states it may be entered from
 JOB: Mapping[str, frozenset[str]] = {
-    "queued": frozenset({"running", "failed", "cancelled"}),
+    "queued": frozenset({"running", "failed", "cancelled", "skipped"}),
     "running": frozenset({"queued"}),
     "done": frozenset({"running"}),
     "failed": frozenset({"queued", "running"}),
     "cancelled": frozenset({"queued", "running"}),
+    "skipped": frozenset({"queued", "running"}),  # its experiment stopped early
 }
 TRIAL: Mapping[str, frozenset[str]] = JOB
 CHECKPOINT: Mapping[str, frozenset[str]] = {
@@ -31,12 +32,14 @@ CHECKPOINT: Mapping[str, frozenset[str]] = {
     "failed": frozenset({"queued", "training"}),
     "cancelled": frozenset({"queued", "training"}),
 }
-# An experiment's state is computed from its jobs; done is final, the rest may be taken up again.
+# An experiment's state is computed from its jobs. What failed or was cancelled may be retried,
+# what is done extended.
 _OPEN = frozenset({"queued", "waiting", "running"})
+_ENDED = frozenset({"done", "failed", "cancelled"})
 EXPERIMENT: Mapping[str, frozenset[str]] = {
-    "queued": _OPEN | {"failed", "cancelled"},
-    "waiting": _OPEN | {"failed", "cancelled"},
-    "running": _OPEN | {"failed", "cancelled"},
+    "queued": _OPEN | _ENDED,
+    "waiting": _OPEN | _ENDED,
+    "running": _OPEN | _ENDED,
     "done": _OPEN,
     "failed": _OPEN,
     "cancelled": _OPEN,
@@ -47,7 +50,7 @@ MOVES: Mapping[Stateful, Mapping[str, frozenset[str]]] = {
     Checkpoint: CHECKPOINT,
     Experiment: EXPERIMENT,
 }
-FINAL = frozenset({"done", "failed", "cancelled"})
+FINAL = _ENDED | {"skipped"}
 
 
 def move(
@@ -101,7 +104,7 @@ def _state_of(session: Session, experiment_id: int) -> str:
     if "queued" in found:
         if not are_checkpoints_ready(session, experiment_id):
             return "waiting"
-        return "running" if "done" in found else "queued"
+        return "running" if found & {"done", "skipped"} else "queued"
     for state in ("failed", "cancelled"):
         if state in found:
             return state

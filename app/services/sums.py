@@ -64,12 +64,13 @@ def _outcomes(session: Session, where: ColumnElement[bool]) -> list[dict[str, An
     """Rows of outcome_sums, with the keys that follow from the experiments' specs."""
     rows = [dict(row) for row in session.execute(_counted(where)).mappings()]
     wanted = {row["experiment_id"] for row in rows}
-    chosen = select(Experiment.id, Experiment.spec)
+    chosen = select(Experiment.id, Experiment.spec, Experiment.is_sequential)
     if len(wanted) == 1:
         chosen = chosen.where(Experiment.id.in_(wanted))
-    specs = {number: spec for number, spec in session.execute(chosen)}
+    found = {row.id: row for row in session.execute(chosen)}
     for row in rows:
-        spec = specs[row["experiment_id"]]
+        its = found[row["experiment_id"]]
+        spec, row["is_sequential"] = its.spec, its.is_sequential
         row["board_key"] = places.board(spec, row["victim"])
         row["row_key"] = places.row(spec)
         row["column_key"] = places.column(spec, row["victim"])

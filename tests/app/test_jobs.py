@@ -211,7 +211,7 @@ def test_a_heartbeat_writes_progress_and_learns_of_a_cancellation(
     assert state_of(ready, number) == "running"
     with ready.write() as session:
         assert jobs.heartbeat(session, lease, None, bench.AT, bench.LEASE_S)
-        jobs.confirm_cancelled(session, lease, bench.AT)
+        jobs.confirm_ended(session, lease, bench.AT)
     assert state_of(ready, number) == "cancelled"
 
 
@@ -236,7 +236,7 @@ def test_a_retry_keeps_the_finished_trials(ready: Database, settings: Settings) 
     bench.record(ready, claimed.lease, bench.trial_done(claimed, 3))
     with ready.write() as session:
         experiments.cancel(session, number, bench.AT)
-        jobs.confirm_cancelled(session, claimed.lease, bench.AT)
+        jobs.confirm_ended(session, claimed.lease, bench.AT)
     assert trial_states(ready, number) == ["cancelled"] * 3 + ["done"]
     with ready.write() as session:
         experiments.retry(session, settings, number, bench.AT)

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from app import db, errors
 from app.models import Base, Experiment, Job, Outcome, Trial
-from app.services import experiments, jobs, states
+from app.services import experiments, extending, jobs, states
 from app.services.jobs import Claim, LeaseLost
 from app.settings import Settings
 from poisoning.events import Failed
@@ -40,17 +40,20 @@ def test_the_table_of_moves_is_closed(noun: states.Stateful) -> None:
     assert all(sources <= known for sources in states.MOVES[noun].values())
 
 
-def test_nothing_leaves_done() -> None:
+def test_nothing_leaves_done_but_what_is_extended() -> None:
     assert all("done" not in sources for sources in states.JOB.values())
-    assert all("done" not in sources for sources in states.EXPERIMENT.values())
+    left = {to for to, sources in states.EXPERIMENT.items() if "done" in sources}
+    assert left == {"queued", "waiting", "running"}
     assert all("ready" not in sources for sources in states.CHECKPOINT.values())
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """Any order of claims, reports, deaths, cancellations and retries keeps the books right."""
+    """Any order of claims, reports, deaths, cancellations, retries, early stops and extensions
+    keeps the books right.
+    """
 
-    @initialize(trials=st.integers(1, 3))
-    def start(self, trials: int) -> None:
+    @initialize(trials=st.integers(1, 4), stop_width=st.sampled_from([None, 0.9]))
+    def start(self, trials: int, stop_width: float | None) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.settings = Settings(
             _env_file=None,
@@ -61,7 +64,9 @@ class Lifecycle(RuleBasedStateMachine):
         )
         self.database = db.open_database(self.settings)
         Base.metadata.create_all(self.database.write_engine)
-        self.number = bench.launch(self.database, self.settings, trials=trials)
+        self.number = bench.launch(
+            self.database, self.settings, stop_width=stop_width, trials=trials
+        )
         self.held: list[Claim] = []
         self.lost: list[Claim] = []
 
@@ -118,6 +123,31 @@ class Lifecycle(RuleBasedStateMachine):
         with pytest.raises(LeaseLost):
             bench.finish(self.database, claimed.lease)
 
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def beat(self, data: st.DataObject) -> None:
+        claimed = self.held[data.draw(st.integers(0, len(self.held) - 1))]
+        with self.database.write() as session:
+            if jobs.heartbeat(session, claimed.lease, None, bench.AT, bench.LEASE_S):
+                jobs.confirm_ended(session, claimed.lease, bench.AT)
+                self.held.remove(claimed)
+                self.lost.append(claimed)
+
+    @rule(more=st.integers(0, 2))
+    def extend(self, more: int) -> None:
+        with self.database.read() as session:
+            row = session.get_one(Experiment, self.number)
+            trials, stopped, state = row.trials_total, row.stopped_at, row.state
+        if trials + more > 8:
+            return
+        try:
+            with self.database.write() as session:
+                extending.extend(session, self.settings, self.number, trials + more, bench.AT)
+        except errors.Conflict:
+            assert state in ("failed", "cancelled") or (stopped and state != "done")
+        except errors.Invalid:
+            assert more == 0 and not stopped
+
     @rule()
     def cancel(self) -> None:
         try:
@@ -146,6 +176,7 @@ class Lifecycle(RuleBasedStateMachine):
         with self.database.read() as session:
             experiment = session.get_one(Experiment, self.number)
             trials = list(session.scalars(select(Trial.state)))
+            numbers = list(session.scalars(select(Trial.number).order_by(Trial.number)))
             job_states = list(
                 session.scalars(select(Job.state).where(Job.experiment_id == self.number))
             )
@@ -153,11 +184,14 @@ class Lifecycle(RuleBasedStateMachine):
                 select(Outcome.trial_id, func.count()).group_by(Outcome.trial_id)
             ).all()
             running = {j.id for j in session.scalars(select(Job).where(Job.state == "running"))}
-        assert len(trials) == experiment.trials_total
+        assert numbers == list(range(experiment.trials_total))
+        assert experiment.trials_total == experiment.spec["trials"]
         assert len(counts) == trials.count("done")
         assert all(count == 2 for _, count in counts)
         assert running == {claimed.lease.job_id for claimed in self.held}
-        assert (experiment.state == "done") == (set(job_states) == {"done"})
+        assert (experiment.state == "done") == (set(job_states) <= {"done", "skipped"})
+        assert experiment.stopped_at or "skipped" not in {*trials, *job_states}
+        assert experiment.stopped_at is None or "queued" not in job_states
         assert (experiment.state == "running") >= ("running" in job_states)
         if experiment.state in states.FINAL:
             assert experiment.finished_at is not None

@@ -36,9 +36,11 @@ def spec(**changes: Any) -> ExperimentSpec:
     return ExperimentSpec.model_validate(raw_spec(**changes))
 
 
-def launch(database: Database, settings: Settings, **changes: Any) -> int:
+def launch(
+    database: Database, settings: Settings, stop_width: float | None = None, **changes: Any
+) -> int:
     """Launch an experiment; its id."""
-    request = LaunchRequest(spec=spec(**changes))
+    request = LaunchRequest(spec=spec(**changes), stop_width=stop_width)
     with database.write() as session:
         return experiments.launch(session, settings, request, AT).id
 
