@@ -101,7 +101,9 @@ def test_the_order_by_success_is_that_of_the_rates_shown(
     """Seeds run again with fewer, as many and more trials judged, two victims, two accesses."""
     chance = random.Random(1)
     for at in range(24):
-        run(three_seeds, settings, at % 5, seed=at % 4, profile=("smoke", "quick", "paper")[at // 8])
+        run(
+            three_seeds, settings, at % 5, seed=at % 4, profile=("smoke", "quick", "paper")[at // 8]
+        )
     with three_seeds.write() as session:
         for kept in session.scalars(select(OutcomeSum)):
             kept.n = chance.randint(1, 9)
