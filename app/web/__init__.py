@@ -16,6 +16,7 @@ from app.web import (
     images,
     leaderboards,
     new,
+    patches,
     reference,
     setups,
     studies,
@@ -45,7 +46,7 @@ for _module in (
     datasets,
     workers,
     about,
-    images,
+    patches,
     reference,
 ):
     router.include_router(_module.router)

@@ -78,11 +78,12 @@ class LaunchForm:
 
     @property
     def patch(self) -> Patch | None:
-        """A backdoor's trigger, as typed."""
+        """A backdoor's trigger, as typed, in the colours of the seed that is typed."""
         model = self.attack.params
         if not issubclass(model, Triggered):
             return None
-        return patches.draw(model, self.knobs, self.dataset.image_size)
+        seed = forms.last(self.values, "seed", "0")
+        return patches.draw(model, self.knobs, self.dataset.image_size, seed)
 
     @property
     def dataset_name(self) -> Field:

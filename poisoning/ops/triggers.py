@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from poisoning import patterns
 from poisoning.params import Triggered
-from poisoning.spec import seed_for
-
-COLOURS = 4  # a random trigger has 4 x 4 of them, as Saha et al.'s
 
 
 @dataclass(frozen=True)
@@ -50,25 +47,5 @@ def make(params: Triggered, image_size: int, seed: int) -> Trigger:
     corner = image_size - params.inset - size
     if corner < 0:
         raise ValueError(f"a patch of {size} px, {params.inset} px from the edge, does not fit")
-    patch = PATTERNS[params.pattern](size, seed)
-    return Trigger((patch * 255).round() / 255, (corner, corner))
-
-
-def _checkerboard(size: int, seed: int) -> Tensor:
-    """White where row + column is even, so that the corners are white."""
-    steps = torch.arange(size)
-    is_white = (steps[:, None] + steps[None, :]) % 2 == 0
-    return is_white.float().expand(3, size, size)
-
-
-def _random(size: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed_for(seed, "all", "trigger"))
-    colours = torch.rand(1, 3, COLOURS, COLOURS, generator=generator)
-    return functional.interpolate(colours, size=(size, size), mode="bilinear")[0]
-
-
-def _white(size: int, seed: int) -> Tensor:
-    return torch.ones(3, size, size)
-
-
-PATTERNS = {"checkerboard": _checkerboard, "random": _random, "white": _white}
+    drawn = patterns.draw(params.pattern, size, seed)
+    return Trigger(torch.from_numpy(drawn) / 255, (corner, corner))

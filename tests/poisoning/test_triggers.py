@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from poisoning.ops import triggers
 from poisoning.params import BadNets, CleanLabelBackdoor, HiddenTriggerBackdoor, Triggered
+from poisoning.spec import seed_for
 
 
 def test_lies_in_the_lower_right_corner_or_so_far_from_it():
@@ -37,6 +39,30 @@ def test_a_random_one_is_the_seeds_and_in_colour():
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert not torch.equal(first[0], first[1])
     assert first.std() > 0.1
+
+
+def by_torch(size: int, seed: int) -> torch.Tensor:
+    """4 x 4 colours of torch's generator, enlarged by its own bilinear interpolation."""
+    generator = torch.Generator().manual_seed(seed_for(seed, "all", "trigger"))
+    colours = torch.rand(1, 3, 4, 4, generator=generator)
+    enlarged = functional.interpolate(colours, size=(size, size), mode="bilinear")
+    return (enlarged[0] * 255).round()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 8, 10, 16, 20, 30, 32, 64])
+def test_a_random_one_has_the_colours_of_torchs_generator(size):
+    """Float32 may round a pixel that lies half way between two steps to the other one."""
+    assert torch.equal(255 * triggers.make(random_patch(size), 64, 0).patch, by_torch(size, 0))
+    apart = 0
+    for seed in range(100):
+        apart_by = 255 * triggers.make(random_patch(size), 64, seed).patch - by_torch(size, seed)
+        assert apart_by.abs().max() <= 1
+        apart += int((apart_by != 0).sum())
+    assert apart <= 100 * 3 * size**2 * 1e-4
+
+
+def random_patch(size: int) -> Triggered:
+    return Triggered(pattern="random", patch_size=size)
 
 
 @pytest.mark.parametrize("pattern", ["checkerboard", "random", "white"])

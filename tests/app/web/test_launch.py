@@ -1,17 +1,20 @@
 """The launch form: generated, switched, refused beside the field, sent once."""
 
+import io
 import re
-from html import escape
+from html import escape, unescape
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from app.models import Checkpoint, Experiment
 from app.web import forms
 from app.web.launch import Known, LaunchForm
 from app.web.switches import settle
-from poisoning import catalog, params
+from poisoning import catalog, params, patterns
 from poisoning.params import RECIPES, Recipe
 from poisoning.spec import BENCHMARK_SETUPS, DataSpec, ExperimentSpec
 from tests.app import rows
@@ -148,12 +151,26 @@ def test_only_the_lists_of_a_data_set_are_offered(full: TestClient, name: str) -
     assert offered == {listed for listed, of in BENCHMARK_SETUPS.items() if of == name}
 
 
-def test_a_backdoors_trigger_is_drawn_where_it_lies(full: TestClient) -> None:
-    sent = {"attack.name": "badnets", "attack.patch_size": "6", "attack.inset": "5"}
-    text = full.get("/experiments/new", params=sent).text
-    assert '<rect x="21" y="21" width="6" height="6" fill="url(#tile)"/>' in text
-    too_large = full.get("/experiments/new", params=sent | {"attack.patch_size": "40"}).text
-    assert 'class="patch"' not in too_large
+def test_a_backdoors_trigger_is_drawn_where_it_lies_as_it_is_pasted(full: TestClient) -> None:
+    sent = {"attack.name": "hidden_trigger_backdoor", "attack.patch_size": "6",
+            "attack.inset": "5", "seed": "41"}  # fmt: skip
+    text = unescape(full.get("/experiments/new", params=sent).text)
+    assert "random, 6 × 6 px in the colours of seed 41, on an image of 32 px" in text
+    found = re.search(r'<image href="([^"]+)" x="21" y="21" width="6" height="6"/>', text)
+    assert found
+    answer = full.get(found[1])
+    assert answer.headers["content-type"] == "image/png"
+    drawn = np.asarray(Image.open(io.BytesIO(answer.content))).transpose(2, 0, 1)
+    assert (drawn == patterns.draw("random", 6, 41)).all()
+    for wrong in ({"attack.patch_size": "40"}, {"seed": "x"}, {"seed": "-1"}, {"seed": "9" * 99}):
+        assert 'class="patch"' not in full.get("/experiments/new", params=sent | wrong).text
+
+
+@pytest.mark.parametrize(
+    "query", ["patch_size=65", "pattern=stripes", "seed=-1", "seed=2147483648", "other=1"]
+)
+def test_a_trigger_that_cannot_be_is_not_drawn(full: TestClient, query: str) -> None:
+    assert full.get(f"/trigger.png?{query}").status_code == 422
 
 
 @pytest.mark.parametrize(
