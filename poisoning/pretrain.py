@@ -22,6 +22,7 @@ from poisoning.events import CheckpointDone, Log, Message, PretrainJob, Progress
 from poisoning.models import build, shipping, store
 from poisoning.models.evaluate import Constants, clean_accuracy
 from poisoning.models.robust import attacked, robust_accuracy
+from poisoning.ops.optimizers import Sgd
 from poisoning.spec import FieldError, PretrainSpec, seed_for, spec_hash
 
 Emit = Callable[[Message], None]
@@ -102,14 +103,7 @@ class Training:
         layout = torch.channels_last if is_fast else torch.contiguous_format
         self.net = net.to(device).to(memory_format=layout)
         self.images, self.labels = images.train.images.to(device), images.train.labels.to(device)
-        self.optimizer = torch.optim.SGD(
-            self.net.parameters(),
-            lr=spec.learning_rate,
-            momentum=spec.momentum,
-            nesterov=spec.nesterov,
-            weight_decay=spec.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        self.optimizer = Sgd(self.net.parameters(), spec.momentum, spec.nesterov, spec.weight_decay)
         self.steps_per_epoch = math.ceil(len(self.labels) / spec.batch_size)
 
     def run(self, state: Path, emit: Emit) -> None:
@@ -153,14 +147,12 @@ class Training:
 
     def _step(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of SGD; returns the summed loss and the number named rightly, on the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.spec, step, self.steps_per_epoch)
         with devices.autocast(self.device, self.spec.precision):
             logits = self.net(inputs)
         loss = functional.cross_entropy(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        self.optimizer.step(learning_rate(self.spec, step, self.steps_per_epoch))
         return loss.detach() * len(labels), (logits.argmax(1) == labels).sum()
 
     def _report(self, step: int, epoch: int, tally: "Tally", emit: Emit) -> None:

@@ -23,6 +23,7 @@ from poisoning.events import Explanation
 from poisoning.models import Network
 from poisoning.models.evaluate import clean_accuracy
 from poisoning.models.store import write_tensors
+from poisoning.ops.optimizers import Adam, Sgd
 from poisoning.ops.schedules import learning_rate
 from poisoning.params import Recipe
 from poisoning.victims import Bench, VictimBatch
@@ -119,15 +120,13 @@ class Training:
 
     def _step(self, step: int, images: Tensor, labels: Tensor) -> Tensor:
         rate = learning_rate(self.recipe, step, self.steps_per_epoch, self.recipe.drop_factor)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         x = normalize(images, self.bench.mean, self.bench.std)
         with devices.autocast(self.bench.device, self.bench.precision):
             logits = self.net(x)
         loss = functional.cross_entropy(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        self.optimizer.step(rate)
         return loss.detach()
 
     def _margin(self, target: Tensor, base_label: int) -> float:
@@ -137,8 +136,7 @@ class Training:
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
         for number, parameter in enumerate(self.net.parameters()):
             for name, value in self.optimizer.state[parameter].items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{number}.{name}"] = value
+                tensors[f"optimizer.{number}.{name}"] = value
         tensors["margins"] = torch.tensor(self.margins, dtype=torch.float64)
         stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         write_tensors(state, stored, {"epochs": str(epochs)})
@@ -158,8 +156,7 @@ class Training:
             for key, value in tensors.items():
                 if key.startswith(prefix):
                     name = key.removeprefix(prefix)
-                    place = value if name == "step" else value.to(parameter.device)
-                    self.optimizer.state[parameter][name] = place
+                    self.optimizer.state[parameter][name] = value.to(parameter.device)
         self.margins = tensors["margins"].tolist()
         return epochs
 
@@ -169,23 +166,10 @@ def named_for(run: str, values: dict[str, float]) -> dict[str, float]:
     return {f"twin_{k}" if run == "twin" else k: value for k, value in values.items()}
 
 
-def _optimizer(net: Network, recipe: Recipe) -> torch.optim.Optimizer:
-    fused = next(net.parameters()).device.type in ("cpu", "cuda")
+def _optimizer(net: Network, recipe: Recipe) -> Sgd | Adam:
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(
-            net.parameters(),
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            fused=fused,
-        )
-    return torch.optim.SGD(
-        net.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=fused,
-    )
+        return Adam(net.parameters(), recipe.weight_decay)
+    return Sgd(net.parameters(), recipe.momentum, recipe.nesterov, recipe.weight_decay)
 
 
 # --- what a trained network is asked ------------------------------------------------------------

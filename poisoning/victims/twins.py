@@ -78,5 +78,5 @@ def _bytes(tensor: Tensor) -> str:
     return hashlib.sha256(_raw(tensor)).hexdigest()
 
 
-def _raw(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.detach().cpu().contiguous().numpy()).cast("B")
+def _raw(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().numpy().tobytes()

@@ -1,0 +1,66 @@
+"""Our steps of SGD and Adam against torch's classes, bit by bit."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from poisoning.models import build
+from poisoning.ops.optimizers import Adam, Sgd
+
+SGD = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+KINDS = {
+    "sgd": (lambda p: Sgd(p, **SGD), lambda p: torch.optim.SGD(p, lr=1, fused=True, **SGD)),
+    "plain sgd": (
+        lambda p: Sgd(p, 0.0, False, 0.0), lambda p: torch.optim.SGD(p, lr=1, fused=True),
+    ),
+    "adam": (
+        lambda p: Adam(p, 0.01), lambda p: torch.optim.Adam(p, lr=1, weight_decay=0.01, fused=True),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_steps_are_those_of_torch(name):
+    ours, theirs = (build("resnet6_w8", 5, seed=0) for _ in range(2))
+    for net in (ours, theirs):
+        net.unused = nn.Linear(2, 2)  # no loss depends on it
+    mine, its = (
+        make(net.parameters()) for make, net in zip(KINDS[name], (ours, theirs), strict=True)
+    )
+    generator = torch.Generator().manual_seed(0)
+    for step in range(5):
+        x = torch.rand(8, 3, 32, 32, generator=generator)
+        labels = torch.randint(0, 5, (8,), generator=generator)
+        rate = 0.1 / (step + 1)
+        its.param_groups[0]["lr"] = rate
+        for net, optimizer in ((ours, mine), (theirs, its)):
+            optimizer.zero_grad()
+            functional.cross_entropy(net(x), labels).backward()
+        mine.step(rate)
+        its.step()
+    for (key, value), other in zip(
+        ours.stages.state_dict().items(), theirs.stages.state_dict().values(), strict=True
+    ):
+        assert torch.equal(value, other), key
+    for parameter, same in zip(ours.parameters(), theirs.parameters(), strict=True):
+        kept = {k: v for k, v in its.state.get(same, {}).items() if v is not None}
+        assert mine.state[parameter].keys() == kept.keys()
+        assert all(torch.equal(mine.state[parameter][key], kept[key]) for key in kept)
+
+
+def test_training_imports_no_compiler():
+    code = (
+        "import sys, torch\n"
+        "from poisoning.ops.optimizers import Adam, Sgd\n"
+        "for make in (lambda p: Adam(p, 0.1), lambda p: Sgd(p, 0.9, True, 0.1)):\n"
+        "    net = torch.nn.Linear(2, 2)\n"
+        "    own = make(net.parameters())\n"
+        "    net(torch.ones(1, 2)).sum().backward()\n"
+        "    own.step(0.1); own.zero_grad()\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
