@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from poisoning import dose, spec_file, stats, tables
 from poisoning.dose import words
-from poisoning.results import Results, victim_name
+from poisoning.naming import victim_name
+from poisoning.results import Results
 from poisoning.spec import ExperimentSpec, FieldError
 
 Run = Callable[[ExperimentSpec, str, argparse.Namespace], Results]

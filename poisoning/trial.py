@@ -19,8 +19,8 @@ from poisoning.data.training_set import clean_indices
 from poisoning.devices import Spent, Stopwatch
 from poisoning.events import Log, Message, OutcomeResult, Progress, TrialDone, TrialsJob
 from poisoning.inputs import Inputs
+from poisoning.naming import victim_name
 from poisoning.params import AnyVictim
-from poisoning.results import victim_name
 from poisoning.spec import SAMPLED, FieldError, checkpoint_of
 from poisoning.victims import Verdict, VictimBatch
 from poisoning.work import is_out_of_memory

@@ -29,8 +29,8 @@ from poisoning.events import (
     TrialsJob,
 )
 from poisoning.models import store
+from poisoning.naming import victim_name
 from poisoning.poison_set import PoisonSetError
-from poisoning.results import victim_name
 from poisoning.spec import ExperimentSpec, PretrainSpec, spec_hash
 
 Show = Callable[[str, Message], None]  # what is worked on, and what it says

@@ -64,3 +64,11 @@ def test_training_imports_no_compiler():
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_process_that_runs_trials_imports_no_statistics():
+    code = (
+        "import sys, poisoning.trial, poisoning.victims.end_to_end, poisoning.victims.from_scratch\n"
+        "sys.exit(bool({'scipy', 'poisoning.stats', 'torch._dynamo'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

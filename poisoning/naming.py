@@ -1,0 +1,11 @@
+"""What people call things. Apart from statistics, which a worker's process has no use for."""
+
+from poisoning import catalog
+from poisoning.params import AnyVictim
+from poisoning.spec import checkpoint_of
+
+
+def victim_name(victim: AnyVictim) -> str:
+    """Its checkpoint, or the model that is trained from random weights, and its regime."""
+    name = checkpoint_of(victim) or str(getattr(victim, "model", ""))
+    return name if victim.regime == "frozen" else f"{name}, {catalog.regime(victim.regime).title}"
