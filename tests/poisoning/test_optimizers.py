@@ -68,7 +68,8 @@ def test_training_imports_no_compiler():
 
 def test_a_process_that_runs_trials_imports_no_statistics():
     code = (
-        "import sys, poisoning.trial, poisoning.victims.end_to_end, poisoning.victims.from_scratch\n"
+        "import sys, poisoning.trial\n"
+        "import poisoning.victims.end_to_end, poisoning.victims.from_scratch\n"
         "sys.exit(bool({'scipy', 'poisoning.stats', 'torch._dynamo'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
