@@ -91,6 +91,7 @@ class ExperimentRow(Message):
     spec: ExperimentSpec
     spec_hash: str
     attack_version: int
+    is_sequential: bool = False  # its intervals are confidence sequences
 
 
 class TrialRow(Message):
@@ -156,7 +157,10 @@ class Bundle:
         outcomes: dict[tuple[int, int], list[OutcomeRow]] = {}
         for row in self.outcomes:
             outcomes.setdefault((row.experiment, row.trial), []).append(row)
-        found = {one.id: Results(one.title, one.spec) for one in self.experiments}
+        found = {
+            one.id: Results(one.title, one.spec, is_sequential=one.is_sequential)
+            for one in self.experiments
+        }
         for trial in self.trials:
             its = outcomes.get((trial.experiment, trial.trial), [])
             found[trial.experiment].trials.append(_done(trial, its))
@@ -202,6 +206,7 @@ def _experiment(one: Ran) -> ExperimentRow:
         spec=spec,
         spec_hash=spec_hash(spec),
         attack_version=catalog.attack(spec.attack.name).version,
+        is_sequential=one.results.is_sequential,
     )
 
 

@@ -6,17 +6,22 @@ from dataclasses import dataclass, field
 
 from poisoning import catalog, stats
 from poisoning.events import OutcomeResult, TrialDone
-from poisoning.params import AnyVictim
-from poisoning.spec import ExperimentSpec, checkpoint_of
+from poisoning.naming import victim_name
+from poisoning.spec import ExperimentSpec
 
 
 @dataclass
 class Results:
-    """One experiment and those of its trials that are done."""
+    """One experiment and those of its trials that are done.
+
+    ``is_sequential``: its n was not fixed before anybody looked, as it may have stopped early or
+    been extended, so that its intervals are confidence sequences.
+    """
 
     title: str
     spec: ExperimentSpec
     trials: list[TrialDone] = field(default_factory=list)
+    is_sequential: bool = False
 
     def outcomes(self, victim: int) -> list[OutcomeResult]:
         """Of one victim, in the order of the trials."""
@@ -26,7 +31,7 @@ class Results:
     def tallies(self) -> Iterator["Tally"]:
         """One for every victim."""
         for number, victim in enumerate(self.spec.victims):
-            yield Tally(victim_name(victim), self.outcomes(number))
+            yield Tally(victim_name(victim), self.outcomes(number), self.is_sequential)
 
     def to_json(self) -> str:
         """Spec and trials, in full."""
@@ -35,18 +40,13 @@ class Results:
         return json.dumps(whole, indent=1) + "\n"
 
 
-def victim_name(victim: AnyVictim) -> str:
-    """Its checkpoint, or the model that is trained from random weights, and its regime."""
-    name = checkpoint_of(victim) or str(getattr(victim, "model", ""))
-    return name if victim.regime == "frozen" else f"{name}, {catalog.regime(victim.regime).title}"
-
-
 @dataclass(frozen=True)
 class Tally:
     """The outcomes of one experiment on one victim, at least one."""
 
     victim: str
     outcomes: list[OutcomeResult]
+    is_sequential: bool = False
 
     @property
     def n(self) -> int:
@@ -62,8 +62,8 @@ class Tally:
 
     @property
     def interval(self) -> stats.Interval:
-        """Wilson's, 95 %."""
-        return stats.wilson(self.successes, self.n)
+        """Wilson's, or a confidence sequence; 95 %."""
+        return stats.estimate(self.successes, self.n, is_sequential=self.is_sequential).interval
 
     @property
     def clean_accuracy(self) -> float:
@@ -91,6 +91,8 @@ def table(found: Sequence[Results]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+    if any(results.is_sequential for results in found):
+        lines += ["", stats.SEQUENCE_NOTE]
     return "\n".join(lines)
 
 
@@ -105,7 +107,7 @@ def _row(results: Results, tally: Tally) -> tuple[str, ...]:
         tally.outcomes[0].access.replace("_", " "),
         str(n),
         f"{100 * tally.successes / n:.1f} +- {error:.2f}",
-        f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]",
+        interval.in_words(),
         f"{100 * tally.twin_successes / n:.1f}",
         f"{100 * tally.clean_accuracy:.1f}",
     )

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from poisoning import stats
-from poisoning.results import Results, Tally, victim_name
+from poisoning.naming import victim_name
+from poisoning.results import Results, Tally
 from poisoning.spec import FieldError, checkpoint_of
 from poisoning.studies import STUDIES
 from poisoning.tables import Table, inert, to_csv, to_markdown
@@ -159,11 +160,13 @@ def rates(found: Sequence[Results]) -> Table:
         if results.trials
         for tally in results.tallies()
     ]
-    return Table("Rates", HEADER, tuple(lines))
+    is_marked = any(results.is_sequential and results.trials for results in found)
+    notes = (stats.SEQUENCE_NOTE,) if is_marked else ()
+    return Table("Rates", HEADER, tuple(lines), notes=notes)
 
 
 def _line(title: str, tally: Tally) -> tuple[str, ...]:
-    n, interval = tally.n, stats.wilson(tally.successes, tally.n)
+    n = tally.n
     twin_clean = sum(outcome.twin.clean_accuracy for outcome in tally.outcomes) / n
     return (
         title,
@@ -172,7 +175,7 @@ def _line(title: str, tally: Tally) -> tuple[str, ...]:
         str(n),
         str(tally.successes),
         f"{100 * tally.successes / n:.1f}",
-        f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]",
+        tally.interval.in_words(),
         str(tally.twin_successes),
         f"{100 * tally.twin_successes / n:.1f}",
         f"{100 * tally.clean_accuracy:.2f}",

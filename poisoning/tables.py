@@ -62,6 +62,8 @@ class Table:
         lines = [in_words(cell) for cell in cells]
         kept = [i for i in range(len(HEADER)) if i < 6 or any(line[i] != "-" for line in lines)]
         header = tuple(HEADER[i] for i in kept)
+        if any(cell.interval and cell.interval.is_sequential for cell in cells):
+            notes = (*notes, stats.SEQUENCE_NOTE)
         return cls(title, header, tuple(tuple(line[i] for i in kept) for line in lines), cells,
                    notes)  # fmt: skip
 
@@ -78,19 +80,15 @@ def in_words(cell: Cell) -> tuple[str, ...]:
         *before[:3],
         str(cell.n) if cell.n == cell.planned else before[3],
         f"{100 * cell.successes / cell.n:.1f} ± {100 * error:.1f}",
-        _percent(cell.interval),
+        cell.interval.in_words(),
         f"{100 * cell.twin_successes / cell.n:.1f}",
-        f"{100 * cell.excess:+.1f} {_percent(cell.excess_interval, '+')}",
+        f"{100 * cell.excess:+.1f} {cell.excess_interval.in_words('+')}",
         f"{100 * cell.clean_accuracy:.1f}",
         f"{100 * drop:+.1f}",
         f"{cell.linf_255}/255",
         f"{cell.ssim:.3f}",
         *after,
     )
-
-
-def _percent(interval: Interval, sign: str = "") -> str:
-    return f"[{100 * interval.low:{sign}.1f}, {100 * interval.high:{sign}.1f}]"
 
 
 def published_in_words(published: Published) -> str:

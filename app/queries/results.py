@@ -39,28 +39,24 @@ Kept = dict[int | None, dict[str, Any]]  # provenances by id
 def of_study(session: Session, study_id: int) -> list[Results]:
     """One for each of its experiments, in the order they were launched."""
     found = session.execute(
-        select(Experiment.id, Experiment.title, Experiment.spec)
+        select(Experiment.id, Experiment.title, Experiment.spec, Experiment.is_sequential)
         .where(Experiment.study_id == study_id)
         .order_by(Experiment.id)
     ).all()
     trials = _trials(session, [row.id for row in found])
-    return [
-        Results(row.title, ExperimentSpec.model_validate(row.spec), trials[row.id]) for row in found
-    ]
+    return [_results(row, trials) for row in found]
 
 
 def whole(session: Session, rows: Sequence[Experiment]) -> list[Ran]:
     """These experiments as a bundle has them: with hashes, device time and provenances."""
     numbers = [row.id for row in rows]
     trials = _trials(session, numbers, _kept(session, numbers))
-    return [
-        Ran(
-            row.id,
-            row.state,
-            Results(row.title, ExperimentSpec.model_validate(row.spec), trials[row.id]),
-        )
-        for row in rows
-    ]
+    return [Ran(row.id, row.state, _results(row, trials)) for row in rows]
+
+
+def _results(row: Any, trials: dict[int, list[TrialDone]]) -> Results:
+    spec = ExperimentSpec.model_validate(row.spec)
+    return Results(row.title, spec, trials[row.id], row.is_sequential)
 
 
 def _kept(session: Session, experiments: list[int]) -> Kept:

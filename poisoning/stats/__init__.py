@@ -23,7 +23,14 @@ from poisoning.stats.published import (
     difference,
     estimate,
 )
-from poisoning.stats.rates import Interval, standard_error, trials_for_width, wilson
+from poisoning.stats.rates import (
+    MARK,
+    SEQUENCE_NOTE,
+    Interval,
+    standard_error,
+    trials_for_width,
+    wilson,
+)
 from poisoning.stats.sequential import (
     confidence_sequence,
     excess_sequence,
@@ -36,6 +43,8 @@ from poisoning.stats.victims import mean_excess, mean_over_victims
 
 __all__ = [
     "MARGIN",
+    "MARK",
+    "SEQUENCE_NOTE",
     "Comparison",
     "Difficulty",
     "Estimate",

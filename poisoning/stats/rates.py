@@ -8,6 +8,9 @@ from functools import cache
 
 from scipy import special
 
+MARK = "*"
+SEQUENCE_NOTE = f"{MARK} confidence sequence: valid however often one looked"
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -17,6 +20,11 @@ class Interval:
     high: float
     level: float = 0.95
     is_sequential: bool = False
+
+    def in_words(self, sign: str = "") -> str:
+        """ "[62.1, 96.8]", in per cent; a confidence sequence is marked, SEQUENCE_NOTE says why."""
+        mark = MARK if self.is_sequential else ""
+        return f"[{100 * self.low:{sign}.1f}, {100 * self.high:{sign}.1f}]{mark}"
 
 
 def standard_error(successes: float, n: int) -> float:

@@ -1,6 +1,7 @@
 """From trials to the cells of a study's tables."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from poisoning.events import OutcomeResult, TrialDone
 from poisoning.profiles import Scale
 from poisoning.published import NOTHING, Published
 from poisoning.results import Results
-from poisoning.spec import spec_hash
+from poisoning.spec import ExperimentSpec, spec_hash
 from poisoning.stats import Estimate
 from poisoning.tables import Cell, Table
 
@@ -21,16 +22,23 @@ Fallen = dict[tuple[int, int, int], bool]  # by trial, target and base class
 
 
 def tables(lines: Sequence["Line"], found: Sequence[Results], scale: Scale) -> list[Table]:
-    """One for every title among the lines' places, in their order."""
-    known = {spec_hash(results.spec): results for results in found}
+    """One for every title among the lines' places, in their order.
+
+    An experiment is known by its spec whatever its trials: it may have been extended.
+    """
+    known = {_identity(results.spec): results for results in found}
     placed = [(place, line) for line in lines for place in line.places]
     titles = dict.fromkeys(place.table for place, _ in placed)
     placed.sort(key=lambda pair: list(titles).index(pair[0].table))
     made = []
     for title, pairs in groupby(placed, key=lambda pair: pair[0].table):
-        rows = [(place, line, known.get(spec_hash(line.spec))) for place, line in pairs]
+        rows = [(place, line, known.get(_identity(line.spec))) for place, line in pairs]
         made.append(Table.of_cells(title, _cells(rows, scale), _notes(scale, lines)))
     return made
+
+
+def _identity(spec: ExperimentSpec) -> str:
+    return spec_hash(spec.model_copy(update={"trials": 1}))
 
 
 def _notes(scale: Scale, lines: Sequence["Line"]) -> tuple[str, ...]:
@@ -50,23 +58,33 @@ Row = tuple["Place", "Line", Results | None]
 
 def _cells(rows: Sequence[Row], scale: Scale) -> tuple[Cell, ...]:
     fallen = {(place.row, place.column): _fallen(place, found) for place, _, found in rows}
+    looked = {(place.row, place.column) for place, _, its in rows if its and its.is_sequential}
     cells = []
     for place, line, found in rows:
         published = place.published if scale.is_shown_beside_published else NOTHING
         reference = fallen.get(place.reference) if place.reference else None
-        cells.append(_cell(place, line, found, published, scale.is_compared, reference))
+        is_either = bool({(place.row, place.column), place.reference} & looked)
+        judged = Judging(scale.is_compared, reference, is_either)
+        cells.append(_cell(place, line, found, published, judged))
     return tuple(cells)
 
 
+@dataclass(frozen=True)
+class Judging:
+    """Whether and how a cell is compared; ``is_sequential``: n was not fixed before anybody
+    looked, here or at the cell it is relative to.
+    """
+
+    is_compared: bool
+    reference: list[Fallen] | None
+    is_sequential: bool
+
+
 def _cell(
-    place: "Place",
-    line: "Line",
-    found: Results | None,
-    published: Published,
-    is_compared: bool,
-    reference: list[Fallen] | None,
+    place: "Place", line: "Line", found: Results | None, published: Published, judging: Judging
 ) -> Cell:
-    planned, trials = line.spec.trials, _trials(found)
+    planned, trials = (found or line).spec.trials, _trials(found)
+    is_sequential = found is not None and found.is_sequential
     blank = Cell(place.row, place.column, line.title, place.victims, planned, published=published,
                  note=place.note)  # fmt: skip
     if not trials:
@@ -75,11 +93,13 @@ def _cell(
     twins = [[_twin_hit(t, v, place.variant) for t in trials] for v in place.victims]
     outcomes = [trial.outcomes[v] for trial in trials for v in place.victims]
     access = _access(outcomes)
-    measured = stats.mean_over_victims(hits)
-    excess, excess_interval = stats.mean_excess(hits, twins)
+    measured = stats.mean_over_victims(hits, is_sequential=is_sequential)
+    excess, excess_interval = stats.mean_excess(hits, twins, is_sequential=is_sequential)
     n = len(trials)
     mine = _fallen(place, found)
-    verdict = judge(measured, published, mine, reference) if is_compared else ""
+    verdict = ""
+    if judging.is_compared:
+        verdict = judge(measured, published, mine, judging.reference, judging.is_sequential)
     return Cell(
         place.row, place.column, line.title, place.victims, planned, n, access,
         sum(map(sum, hits)) / len(hits), measured.interval, sum(map(sum, twins)) / len(twins),
@@ -145,8 +165,11 @@ def judge(
     published: Published,
     mine: Sequence[Fallen] = (),
     reference: Sequence[Fallen] | None = None,
+    is_sequential: bool = False,
 ) -> str:
     """In words: of a rate with its n the difference, of a bound or a direction whether it holds.
+
+    ``is_sequential``: n was not fixed before anybody looked, here or at the reference.
 
     Empty where nothing is on record that could be compared.
     """
@@ -157,7 +180,7 @@ def judge(
         return _bound(measured, published.below / 100)
     if published.direction is not None and reference:
         sign = 1 if published.direction == "higher" else -1
-        return _direction(sign, mine, reference)
+        return _direction(sign, mine, reference, is_sequential)
     return ""
 
 
@@ -170,7 +193,9 @@ def _bound(measured: Estimate, below: float) -> str:
     return f"cannot tell at n = {measured.n}"
 
 
-def _direction(sign: int, mine: Sequence[Fallen], reference: Sequence[Fallen]) -> str:
+def _direction(
+    sign: int, mine: Sequence[Fallen], reference: Sequence[Fallen], is_sequential: bool
+) -> str:
     """By the paired difference to the reference cell, on the setups that both have."""
     shared = [key for key in mine[0] if key in reference[0]] if mine else []
     if not shared or len(mine) != len(reference):
@@ -178,6 +203,7 @@ def _direction(sign: int, mine: Sequence[Fallen], reference: Sequence[Fallen]) -
     gap, interval = stats.mean_excess(
         [[one[key] for key in shared] for one in mine],
         [[one[key] for key in shared] for one in reference],
+        is_sequential=is_sequential,
     )
     points = f"{100 * gap:+.1f} points [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
     if interval.low > 0 or interval.high < 0:

@@ -16,7 +16,7 @@ from poisoning.published import Published
 from poisoning.recipes import RECIPES
 from poisoning.results import Results
 from poisoning.spec import DataSpec, ExperimentSpec, FieldError, spec_hash
-from poisoning.stats import estimate
+from poisoning.stats import SEQUENCE_NOTE, confidence_sequence, estimate, excess_sequence
 from poisoning.studies import STUDIES, dataset_size
 from poisoning.studies.filling import judge
 from poisoning.studies.flips_and_shifts import VARIANTS
@@ -343,3 +343,56 @@ def test_scales_grow():
         sizes = [getattr(SCALES[name], knob) or 10**9 for name in ("smoke", "quick", "paper")]
         assert all(small < large for small, large in itertools.pairwise(sizes)), knob
     assert set(tables.FORMS)
+
+
+def test_an_experiment_that_was_extended_stays_in_its_table_with_a_confidence_sequence():
+    planned, extended = spec_of(trials=10), spec_of(trials=25)
+    study = tiny_study(Line("one", planned, (Place("T", "a", "x"),)))
+    trials = [trial(i, 1, i % 5 != 0) for i in range(25)]
+    table = study.tables([Results("one", extended, trials, is_sequential=True)], "paper")[0]
+    (cell,) = table.cells
+    assert (cell.n, cell.planned, cell.successes) == (25, 25, 20)
+    assert cell.interval == confidence_sequence(20, 25)
+    assert cell.excess_interval == excess_sequence(20, 0, 25)[1]
+    line = dict(zip(table.header, table.lines[0], strict=True))
+    assert line["95 % interval"].endswith("]*") and line["excess"].endswith("]*")
+    assert SEQUENCE_NOTE in table.notes
+    fixed = study.tables([Results("one", planned, trials[:10])], "paper")[0]
+    assert "*" not in "".join(fixed.lines[0]) and SEQUENCE_NOTE not in fixed.notes
+
+
+def test_one_that_may_stop_early_need_not_have_all_its_trials():
+    trials = [trial(i, 1, False) for i in range(6)]
+    study = tiny_study(Line("one", spec_of(), (Place("T", "a", "x"),)))
+    assert study.verdict([Results("one", spec_of(), trials)]) == ["one: 6 trials, not 10"]
+    assert study.verdict([Results("one", spec_of(), trials, is_sequential=True)]) == []
+
+
+def test_a_direction_is_judged_by_a_sequence_where_one_of_the_two_has_one():
+    lower = Published("quoted", "s", direction="lower")
+    before, after = spec_of(trials=40), spec_of(trials=40, poisons=3)
+    study = tiny_study(
+        Line("before", before, (Place("T", "a", "before"),)),
+        Line("after", after, (Place("T", "a", "after", published=lower,
+                                    reference=("a", "before")),)),
+    )  # fmt: skip
+
+    def verdict(is_first, is_second):
+        found = [
+            Results("b", before, [trial(i, 1, i < 12) for i in range(40)], is_first),
+            Results("a", after, [trial(i, 1, i < 2) for i in range(40)], is_second),
+        ]
+        return study.tables(found)[0].cells[1].verdict
+
+    assert verdict(False, False).startswith("agrees: -25.0 points")
+    _, interval = excess_sequence(0, 10, 40)
+    limits = f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    for told in ((True, False), (False, True)):
+        assert limits in verdict(*told)
+
+
+@pytest.mark.parametrize(("study", "profile"), EACH, ids=NAMES)
+def test_no_two_experiments_of_a_study_differ_in_their_trials_alone(study, profile):
+    specs = {spec_hash(spec): spec for _, spec in study.experiments(profile)}
+    alike = {spec_hash(spec.model_copy(update={"trials": 1})) for spec in specs.values()}
+    assert len(alike) == len(specs)
