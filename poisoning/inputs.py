@@ -176,10 +176,11 @@ class Inputs:
     def table(self, name: str) -> FeatureTable:
         """The features of one checkpoint, kept for all trials of the job."""
         if name not in self._tables:
-            net = self.checkpoints[name].net
+            of = self.checkpoints[name]
             self._tables[name] = FeatureTable(
-                net, self.data, self.mean, self.std, self.device, self.spec.precision
-            )
+                of.net, self.data, self.mean, self.std, self.device, self.spec.precision,
+                self.cache, of.card.sha256,
+            )  # fmt: skip
         return self._tables[name]
 
     def network(self, name: str) -> Network:

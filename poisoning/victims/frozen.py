@@ -54,7 +54,9 @@ def train_and_judge(
         if on_epoch is not None:
             poisoned, twins = torch.stack(losses).mean(0).view(2, -1).mean(1).tolist()
             on_epoch(epoch + 1, recipe.epochs, {"loss": poisoned, "twin_loss": twins})
-    return target.verdicts(heads)
+    verdicts = target.verdicts(heads)
+    table.flush()
+    return verdicts
 
 
 @dataclass(frozen=True)

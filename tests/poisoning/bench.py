@@ -28,7 +28,9 @@ class Bench:
     @cached_property
     def features(self) -> FeatureTable:
         net = tiny.plain_net()
-        return FeatureTable(net, self.data, tiny.MEAN, tiny.STD, tiny.CPU, **self.limits)
+        return FeatureTable(
+            net, self.data, tiny.MEAN, tiny.STD, tiny.CPU, cache=self.cache, **self.limits
+        )
 
     def table(self, name: str) -> FeatureTable:
         return self.features

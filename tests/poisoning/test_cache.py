@@ -1,6 +1,7 @@
 """The cache: whole entries or none, the oldest go first, nothing where there is no folder."""
 
 import os
+import time
 
 import pytest
 
@@ -45,6 +46,39 @@ def test_the_least_recently_used_go_first(tmp_path):
     cache.put("features", "new", write("x" * 8))
     kept = sorted(path.name for path in tmp_path.glob("*/*"))
     assert kept == ["new", "old", "oldest"]
+
+
+def test_bulk_does_not_drive_out_what_is_small(tmp_path):
+    cache = Cache(tmp_path, limit_bytes=30)
+    cache.put("answers", "dear", write("x" * 5))
+    os.utime(tmp_path / "answers" / "dear", (1, 1))
+    for key in ("a", "b", "c", "d"):
+        cache.put("features", key, write("x" * 10))
+    assert cache.find("answers", "dear")
+    assert len(cache.names("features", "")) == 2 and cache.find("features", "d")
+
+
+def test_names_of_a_kind_are_listed_by_their_start(tmp_path):
+    cache = Cache(tmp_path)
+    assert cache.names("features", "one") == []
+    for key in ("one.b", "one.a", "two.a"):
+        cache.put("features", key, write("x"))
+    (tmp_path / "features" / "one.c.17.part").write_text("half")
+    assert cache.names("features", "one") == ["one.a", "one.b"]
+    assert Cache(None).names("features", "one") == []
+
+
+def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
+    cache = Cache(tmp_path)
+    cache.put("features", "a", write("x"))
+    for name, age in (("now.1.part", 0), ("killed.2.part", 7200)):
+        (tmp_path / "features" / name).write_text("half")
+        then = time.time() - age
+        os.utime(tmp_path / "features" / name, (then, then))
+    cache.put("features", "b", write("x"))
+    assert sorted(path.name for path in (tmp_path / "features").iterdir()) == [
+        "a", "b", "now.1.part"
+    ]  # fmt: skip
 
 
 def test_an_entry_larger_than_the_limit_stays_until_the_next(tmp_path):
