@@ -49,12 +49,13 @@ def launch(
         key = last(sent, "idempotency_key") or None
         with database.write() as session:
             made = service.launch_once(session, settings, body.name, body.profile, now, caller, key)
+            study_id = made.id  # what was written is read anew once the session is closed
     except (ValidationError, Invalid) as problem:
         refused = invalid(problem) if isinstance(problem, ValidationError) else problem
         with database.read() as session:
             return _index(request, session, errors=forms.sentences(refused.errors))
     queue.notify(settings)
-    return RedirectResponse(f"/studies/{made.id}", status_code=303)
+    return RedirectResponse(f"/studies/{study_id}", status_code=303)
 
 
 @router.get("/studies/{study_id}")

@@ -7,8 +7,10 @@ from app.db import Database
 from poisoning import catalog
 from poisoning.studies import STUDIES, Study
 from tests.app import workbench as bench
+from tests.app.conftest import LOCAL
 
 API = "/api/v1/studies"
+PAGE = {"Origin": LOCAL}
 WITHOUT_FILES = [
     study
     for study in STUDIES.values()
@@ -32,6 +34,13 @@ def test_a_smoke_study_can_be_launched_and_its_tables_have_every_cell(
     page = client.get(f"/studies/{view['id']}").text
     cells = [cell for table in study.tables([], "smoke") for cell in table.cells]
     assert cells and page.count("0 of 5</td>") >= len(cells)
+
+
+def test_the_page_launches_a_study_with_and_without_a_key(client: TestClient) -> None:
+    for number, key in enumerate(("", "k" * 32), 1):
+        sent = {"name": "baselines", "profile": "smoke", "idempotency_key": key}
+        answer = client.post("/studies", data=sent, headers=PAGE, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/studies/{number}")
 
 
 def test_a_smoke_study_that_is_done_has_no_empty_cell(
