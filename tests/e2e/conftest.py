@@ -1,18 +1,31 @@
 """The real stack for the browser: `dosimeter serve` on a home and a port of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from app.client import Client
 from tests.conftest import CACHE
 from tests.e2e.screenshots import ARGUMENTS, CHROMIUM
 
 STOP_S = 20.0
+SPEC = {
+    "attack": {"name": "clean_label_backdoor", "eps_255": 32, "steps": 4},
+    "surrogates": ["convnet3-digits_5_9-s0"],
+    "victims": [{"regime": "frozen", "checkpoint": "convnet3-digits_0_4-s0"}],
+    "data": {"dataset": "digits_5_9", "train_size": 100, "poisons": 5},
+    "trials": 5,
+    "profile": "smoke",
+}
+BULLSEYE = {"name": "bullseye_polytope", "eps_255": 16, "steps": 20}
+HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>'
 PATIENCE_MS = 120_000  # a cold start of the worker's child on a busy machine
 
 
@@ -52,6 +65,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.kill()
             process.wait()
         process.stdout.close() if process.stdout else None
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The server with finished experiments: a backdoor of two seeds, and another attack on the
+    setups of the first, whose title is an attempt to run a script.
+    """
+
+    server: str
+    backdoors: tuple[int, int]
+    other: int
+
+
+@pytest.fixture(scope="session")
+def filled(server: str) -> Filled:
+    with Client(server) as bench:
+        launched = [
+            bench.launch(SPEC | {"seed": 0}, title="A backdoor"),
+            bench.launch(SPEC | {"seed": 1}, title="A backdoor"),
+            bench.launch(SPEC | {"seed": 0, "attack": BULLSEYE}, title=HOSTILE),
+        ]
+        for item in launched:
+            ended = bench.wait(item["id"], timeout_s=240)
+            assert ended["state"] == "done", ended["error"]
+    first, second, third = (item["id"] for item in launched)
+    return Filled(server, (first, second), third)
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +133,8 @@ def opened(browser: Browser, server: str) -> Iterator[Opened]:
 
 
 def _note(complaints: list[str], kind: str, text: str) -> None:
-    # a refused form is a page with status 422, which Chromium mentions
-    if kind == "error" and "status of 422" not in text:
+    # a refused form and a missing page are pages all the same; Chromium mentions their status
+    if kind == "error" and not re.search("status of (404|422)", text):
         complaints.append(text)
 
 
