@@ -8,6 +8,8 @@ from html import unescape
 import pytest
 from fastapi.testclient import TestClient
 
+from poisoning import spec_file
+
 
 def test_the_curl_line_launches_the_same_spec(full: TestClient) -> None:
     text = unescape(full.get("/experiments/2").text)
@@ -47,3 +49,17 @@ def test_the_python_script_launches_the_same_spec(
     [(spec, title)] = launched
     assert spec == full.get("/api/v1/experiments/2").json()["spec"]
     assert "<script>" in title
+
+
+def test_the_command_line_writes_the_same_spec_as_yaml(full: TestClient) -> None:
+    text = unescape(full.get("/experiments/2").text)
+    script = re.search(
+        r"cat > spec\.yaml <<'YAML'\n(.*?\n)YAML\n(dosimeter [^\n]*)</pre>", text, re.S
+    )
+    assert script
+    shown = full.get("/api/v1/experiments/2").json()
+    assert spec_file.parse(script[1], is_yaml=True) == shown["spec"]
+    words = shlex.split(script[2])
+    assert words[:3] == ["dosimeter", "run", "spec.yaml"]
+    assert words[words.index("--title") + 1] == shown["title"]
+    assert "python -m poisoning run spec.yaml" in text
