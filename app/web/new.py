@@ -1,5 +1,6 @@
 """The launch form: drawn, switched, estimated, sent. Its whole state is in its address."""
 
+import json
 import uuid
 
 from fastapi import APIRouter, Request, Response
@@ -25,7 +26,7 @@ from app.web.launch import Known, LaunchForm
 from app.web.render import page
 from app.web.sweeping import Sweeping
 from app.web.switches import settle
-from poisoning import catalog
+from poisoning import catalog, spec_yaml
 from poisoning.recipes import LISTED, RECIPES
 from poisoning.spec import ExperimentSpec
 
@@ -52,13 +53,21 @@ def show(request: Request, session: Reading, settings: SettingsOf, now: Clock) -
     else:
         values = settle(sent)
     form = _form(session, values)
+    kind = last(sent, "format")
+    if kind in ("yaml", "json") and (asked := form.validate()):
+        return _file(f"spec.{kind}", _written(asked)[kind])
     spec, cost, blockers = _judge(session, settings, form, has_input=bool(values))
-    if last(sent, "do") == "estimate":
+    if kind or last(sent, "do") == "estimate":
         form.errors, blockers = blockers, {}
     # a key stays with the form it was drawn with; an address that is passed on gets a new one
     is_fragment = request.headers.get("HX-Request") == "true"
     key = last(sent, "idempotency_key") if is_fragment else ""
     return _page(request, form, key or uuid.uuid4().hex, spec, cost, blockers, preset=preset)
+
+
+def _file(name: str, text: str) -> Response:
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, media_type="text/plain; charset=utf-8", headers=disposition)
 
 
 @router.post("/experiments")
@@ -125,23 +134,38 @@ def _page(
     preset: str = "",
     status_code: int = 200,
 ) -> Response:
-    raw = spec.model_dump(mode="json") if spec else None
-    title = last(form.values, "title")
+    section = Sweeping(form.values, form.errors)
     return page(
         request,
         "experiments/new.html",
         status_code=status_code,
         form=form,
-        sweeping=Sweeping(form.values, form.errors),
+        sweeping=section,
         key=key,
         cloned_from=_origin(form.values),
         presets=presets.menu(),
         preset=preset,
         estimate=cost,
         blockers=blockers,
-        spec=raw,
-        scripts=scripts.launching(str(request.base_url), raw, title) if raw else [],
+        spec=_written(spec) if spec else {},
+        scripts=_scripts(str(request.base_url), section, spec) if spec else [],
     )
+
+
+def _written(spec: ExperimentSpec) -> dict[str, str]:
+    """The spec as a file of each kind, by the ending of its name."""
+    raw = spec.model_dump(mode="json")
+    return {"yaml": spec_yaml.dump(raw), "json": json.dumps(raw, indent=2) + "\n"}
+
+
+def _scripts(base_url: str, section: Sweeping, spec: ExperimentSpec) -> list[tuple[str, str]]:
+    if not section.is_used:
+        title = last(section.values, "title")
+        return scripts.launching(base_url, spec.model_dump(mode="json"), title)
+    try:
+        return scripts.sweeping(base_url, section.request(spec))
+    except Invalid:  # said beside its field
+        return []
 
 
 def _judge(

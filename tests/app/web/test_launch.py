@@ -14,7 +14,7 @@ from app.models import Checkpoint, Experiment
 from app.web import forms
 from app.web.launch import Known, LaunchForm
 from app.web.switches import settle
-from poisoning import catalog, params, patterns
+from poisoning import catalog, params, patterns, spec_file
 from poisoning.params import RECIPES, Recipe
 from poisoning.spec import BENCHMARK_SETUPS, DataSpec, ExperimentSpec
 from tests.app import rows
@@ -149,6 +149,20 @@ def test_only_the_lists_of_a_data_set_are_offered(full: TestClient, name: str) -
     text = full.get("/experiments/new", params={"data.dataset": name}).text
     offered = {listed for listed in BENCHMARK_SETUPS if f'<option value="{listed}"' in text}
     assert offered == {listed for listed, of in BENCHMARK_SETUPS.items() if of == name}
+
+
+@pytest.mark.parametrize("kind", ["yaml", "json"])
+def test_the_spec_is_shown_and_taken_away_as_a_file(full: TestClient, kind: str) -> None:
+    text = unescape(full.get("/experiments/new", params=GOOD).text)
+    answer = full.get("/experiments/new", params=GOOD | {"format": kind})
+    assert answer.headers["content-disposition"] == f'attachment; filename="spec.{kind}"'
+    assert f"data-copy>{answer.text}</pre>" in text
+    raw = spec_file.parse(answer.text, is_yaml=kind == "yaml")
+    assert ExperimentSpec.model_validate(raw).model_dump(mode="json") == raw
+    assert raw["attack"]["steps"] == 50
+    wrong = full.get("/experiments/new", params=GOOD | {"format": kind, "attack.steps": "-1"})
+    assert "content-disposition" not in wrong.headers
+    assert "attack.steps" in wrong.text and "problem" in wrong.text
 
 
 def test_a_backdoors_trigger_is_drawn_where_it_lies_as_it_is_pasted(full: TestClient) -> None:

@@ -23,6 +23,7 @@ PAGES = [
     "/experiments/new?attack.name=feature_collision&do=estimate",
     "/checkpoints",
     "/checkpoints?recipe=convnet3-digits_0_4-s0",
+    "/sweeps",
     "/studies",
     "/attacks",
     "/attacks/bullseye_polytope",

@@ -1,6 +1,8 @@
 """The pages of sweeps, and the launch form's section that makes one; all without JavaScript."""
 
 import re
+import shlex
+from html import unescape
 from typing import Any
 
 import pytest
@@ -195,3 +197,20 @@ def test_the_control_can_be_swept_too(app: FastAPI, empty: TestClient, database:
     sweep_id = launched(app, spec=spec)
     work_off(database, ed50=1e9)
     assert "Fewer than half" in empty.get(f"/sweeps/{sweep_id}").text
+
+
+def test_the_scripts_offered_launch_the_same_sweep(empty: TestClient) -> None:
+    sent = FORM | {"sweep.design": "adaptive", "sweep.budget": "60", "title": "it's mine"}
+    text = unescape(empty.get("/experiments/new", params=sent).text)
+    assert "dosimeter sweep run" in text and "bench.launch_sweep(spec, 'data.poisons'" in text
+    line = re.search(r"(curl --fail-with-body .*?)</pre>", text, re.DOTALL)
+    assert line
+    words = shlex.split(line[1])
+    assert words[2].endswith("/api/v1/sweeps")
+    headers = {"Content-Type": "application/json"}
+    body = words[words.index("-d") + 1]
+    made = empty.post("/api/v1/sweeps", content=body, headers=headers).json()
+    found = empty.get(made["url"]).json()
+    assert (found["values"], found["budget"], found["title"]) == ([2, 8, 32], 60, "it's mine")
+    wrong = empty.get("/experiments/new", params=FORM | {"sweep.values": "x"}).text
+    assert "curl --fail-with-body" not in wrong
