@@ -87,8 +87,9 @@ def test_an_experiment_sums_up_what_its_victims_were_asked(
     app: FastAPI, full: TestClient, backdoor: str
 ) -> None:
     with app.state.database.read() as session:
-        found = queries.by_victim(session, int(backdoor.rpartition("/")[2]))
-        assert queries.by_victim(session, 2) == []
+        experiment = session.get_one(models.Experiment, int(backdoor.rpartition("/")[2]))
+        found = queries.by_victim(session, experiment)
+        assert queries.by_victim(session, session.get_one(models.Experiment, 2)) == []
     assert [extra.victim for extra in found] == [0, 1]
     assert found[0].patched_rate == pytest.approx((30 + 50) / 2 / 200)
     assert found[0].patched_error == pytest.approx(0.05)  # half of what lies between two trials

@@ -1,6 +1,7 @@
 """A study's page: its tables as they stand, and the same as files."""
 
 import csv
+import html
 import io
 import re
 
@@ -28,14 +29,14 @@ def study(empty: TestClient, app: FastAPI) -> int:
         return made.id
 
 
-def shown(html: str) -> list[list[str]]:
+def shown(page: str) -> list[list[str]]:
     """What is written in the page's first table of rates; its axis is drawn."""
-    table = re.search(r'data-table="t0".*?</table>', html, re.S)
+    table = re.search(r'data-table="t0".*?</table>', page, re.S)
     assert table
     found = []
     for row in re.findall(r"<tr>(.*?)</tr>", table[0].split("<tbody>")[1], re.S):
         cells = re.findall(r"<t[hd](?![^>]*data-axis)[^>]*>(.*?)</t[hd]>", row, re.S)
-        found.append([" ".join(re.sub(r"<[^>]+>", "", cell).split()) for cell in cells])
+        found.append([" ".join(html.unescape(re.sub(r"<[^>]+>", "", cell)).split()) for cell in cells])
     return found
 
 
