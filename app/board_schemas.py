@@ -73,7 +73,8 @@ class LeaderboardTitle(BaseModel):
 
 
 class RankPair(BaseModel):
-    """Two attacks of one budget on the setups that both were tried on: McNemar's exact test.
+    """Two attacks of one budget on the setups that both were tried on: McNemar's exact test, or
+    where the n of either was not fixed before anybody looked, the sequential one.
 
     All pairs of a column's budget are tested together (Holm); who is better ranks higher.
     """
@@ -86,6 +87,7 @@ class RankPair(BaseModel):
     only_second: int
     p: float
     adjusted: float
+    is_sequential: bool = False
     better: str | None  # None: they cannot be told apart
 
 

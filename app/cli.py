@@ -247,6 +247,20 @@ def trials(number: Number, url: Url = None, bearer: Bearer = None) -> None:
         out.print(terminal.trials_table(bench.trials(number)))
 
 
+@cli.command()
+def extend(
+    number: Number,
+    trials: Annotated[int, typer.Option(help="How many it shall have in all.")],
+    url: Url = None,
+    bearer: Bearer = None,
+) -> None:
+    """Give an experiment more trials; those that are done stay."""
+    with bench_at(url, bearer) as bench:
+        found = bench.extend(number, trials)
+    done = f"{found['trials_done']} of {found['trials_total']} trials"
+    out.print(f"Experiment {number} is {found['state']}: {done} are done.")
+
+
 @cli.command("export-bundle")
 def export_bundle(
     noun: Annotated[Literal["study", "experiment"], typer.Argument(help="study or experiment")],

@@ -79,9 +79,19 @@ class Client:
 
     # --- experiments --------------------------------------------------------------------------
 
-    def launch(self, spec: Json, title: str = "", notes: str = "", key: str | None = None) -> Json:
-        """Launch an experiment. A repeated ``key`` gives the same one; by default it is new."""
-        body = {"spec": spec, "title": title, "notes": notes}
+    def launch(
+        self,
+        spec: Json,
+        title: str = "",
+        notes: str = "",
+        key: str | None = None,
+        stop_width: float | None = None,
+    ) -> Json:
+        """Launch an experiment. A repeated ``key`` gives the same one; by default it is new.
+
+        With a ``stop_width`` (a fraction) it stops when every interval is at most that wide.
+        """
+        body = {"spec": spec, "title": title, "notes": notes, "stop_width": stop_width}
         return self._post("/experiments", body, key or str(uuid.uuid4()))
 
     def estimate(self, spec: Json) -> Json:
@@ -114,6 +124,11 @@ class Client:
 
     def clone(self, experiment_id: int) -> Json:
         return self._post(f"/experiments/{experiment_id}/clone")
+
+    def extend(self, experiment_id: int, trials: int, key: str | None = None) -> Json:
+        """Raise an experiment's trials to so many in all; those that are done stay."""
+        path = f"/experiments/{experiment_id}/extend"
+        return self._post(path, {"trials": trials}, key or str(uuid.uuid4()))
 
     def trials(self, experiment_id: int) -> Iterator[Json]:
         """All trials of an experiment with their outcomes, by number."""

@@ -162,14 +162,20 @@ def rate(value: Json | None) -> str:
     """ "85.0 % ± 11.2 (n = 20)" """
     if value is None:
         return "–"
-    return f"{percent(value['rate'])} ± {100 * value['standard_error']:.1f} (n = {value['n']})"
+    error = f"{100 * value['standard_error']:.1f}{mark(value)}"
+    return f"{percent(value['rate'])} ± {error} (n = {value['n']})"
+
+
+def mark(value: Json) -> str:
+    """What follows where the interval is a confidence sequence."""
+    return "*" if value.get("interval") == "confidence_sequence" else ""
 
 
 def excess(value: Json | None) -> str:
     if value is None:
         return "–"
     low, high = 100 * value["low"], 100 * value["high"]
-    return f"{100 * value['value']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{100 * value['value']:+.1f} [{low:+.1f}, {high:+.1f}]{mark(value)}"
 
 
 def percent(value: float | None) -> str:

@@ -124,13 +124,13 @@ def to_text(table: Table) -> str:
 def to_markdown(table: Table) -> str:
     rows = [table.header, ("---",) * len(table.header), *table.lines]
     lines = ["| " + " | ".join(_plain(word) for word in row) + " |" for row in rows]
-    notes = [part for note in table.notes for part in ("", note)]
+    notes = [part for note in table.notes for part in ("", _plain(note))]
     return "\n".join([f"### {table.title}", "", *lines, *notes]) + "\n"
 
 
 def _plain(word: str) -> str:
-    """What Markdown takes neither for the end of a cell nor for HTML."""
-    return word.replace("|", "\\|").replace("<", "&lt;")
+    """What Markdown takes neither for the end of a cell nor for HTML nor for emphasis."""
+    return word.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 _TEX = {

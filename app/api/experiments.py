@@ -20,16 +20,17 @@ from app.errors import Invalid
 from app.models import Experiment
 from app.paging import DEFAULT_LIMIT
 from app.queries import experiments as queries
-from app.requests import LaunchRequest
+from app.requests import ExtendRequest, LaunchRequest
 from app.schemas import Estimate, ExperimentDetail, ExperimentSummary, Launched, LogEntry, Page
 from app.services import estimate as costs
-from app.services import experiments
+from app.services import experiments, extending
 from poisoning.spec import Profile
 
 router = APIRouter(tags=["experiments"])
 State = Literal["queued", "waiting", "running", "done", "failed", "cancelled"]
 Name = Annotated[str | None, Query(max_length=80)]
 Launch = Annotated[LaunchRequest, Body(examples=examples.LAUNCHES)]
+Extend = Annotated[ExtendRequest, Body(examples=[{"trials": 100}])]
 
 
 @router.post("/experiments", status_code=202, responses=examples.ok(examples.LAUNCHED, 202))
@@ -137,6 +138,30 @@ def clone(
     queue.notify(settings)
     response.headers["Location"] = launched.url
     return launched
+
+
+@router.post(
+    "/experiments/{experiment_id}/extend",
+    status_code=202,
+    responses=examples.ok(examples.SUMMARY, 202),
+)
+def extend(
+    experiment_id: Id,
+    body: Extend,
+    database: DatabaseOf,
+    settings: SettingsOf,
+    now: Clock,
+    caller: Caller,
+    key: Key = None,
+) -> ExperimentSummary:
+    """Raise its trials to so many in all; those that are done stay. One that stopped early takes
+    up what it skipped. Its intervals are confidence sequences from then on.
+    """
+    with database.write() as session:
+        row = extending.extend_once(session, settings, experiment_id, body.trials, now, caller, key)
+        summary = queries.summaries(session, [row])[0]
+    queue.notify(settings)
+    return summary
 
 
 @router.get("/experiments/{experiment_id}/log", responses=examples.ok([examples.LOG]))

@@ -11,7 +11,7 @@ from app.queries import jobs, workers
 from app.schemas import JobView, LogEntry, Page, QueueView, WorkerView
 
 router = APIRouter(tags=["jobs"])
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
 
 
 @router.get("/jobs", responses=examples.ok(examples.page(examples.JOB)))

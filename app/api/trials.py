@@ -11,7 +11,7 @@ from app.queries import trials
 from app.schemas import OutcomeView, Page, TrialView
 
 router = APIRouter(tags=["trials"])
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
 Number = Annotated[int, Path(ge=0, lt=2**31, description="0 is the first trial.")]
 
 

@@ -35,6 +35,7 @@ class Side(BaseModel):
     attack: str
     attack_title: str
     spec: dict[str, Any]  # of the first
+    is_sequential: bool = False  # of any of them n was not fixed before anybody looked
 
 
 class Difference(BaseModel):
@@ -61,9 +62,10 @@ class VictimResult(BaseModel):
 
     @property
     def tally(self) -> Tally:
-        n = self.success.n
+        n, is_sequential = self.success.n, self.success.interval == "confidence_sequence"
         clean, twin_clean = self.clean_accuracy * n, self.twin_clean_accuracy * n
-        return Tally(n, self.success.successes, self.twin.successes, self.both, clean, twin_clean)
+        counts = (n, self.success.successes, self.twin.successes, self.both)
+        return Tally(*counts, clean, twin_clean, is_sequential)
 
 
 class Disagreement(BaseModel):
@@ -79,7 +81,9 @@ class Disagreement(BaseModel):
 
 
 class Pair(BaseModel):
-    """Two sides on the setups both carried through, one victim of each: McNemar's exact test."""
+    """Two sides on the setups both carried through, one victim of each: McNemar's exact test, or
+    where n was not fixed on either side, the sequential one.
+    """
 
     first: str
     second: str
@@ -89,6 +93,7 @@ class Pair(BaseModel):
     only_first: int
     only_second: int
     p: float
+    is_sequential: bool = False
     words: str
     disagreements: list[Disagreement]
 
@@ -162,6 +167,7 @@ def _side(letter: str, rows: Sequence[Experiment]) -> Side:
         attack=rows[0].attack,
         attack_title=titles.attack(rows[0].attack),
         spec=rows[0].spec,
+        is_sequential=any(row.is_sequential for row in rows),
     )
 
 
@@ -298,11 +304,12 @@ def _pair(
     shared = [setup for setup in one if setup in other]
     fell = [(one[setup].success, other[setup].success) for setup in shared]
     only_first, only_second = fell.count((True, False)), fell.count((False, True))
-    p = stats.mcnemar(only_first, only_second)
+    is_sequential = first.is_sequential or second.is_sequential
+    p = (stats.mcnemar_sequential if is_sequential else stats.mcnemar)(only_first, only_second)
     a, b = first.letter, second.letter
     sentence = (
         f"On {len(shared)} shared setups, {only_first} fell only to {a}, {only_second} only to "
-        f"{b}, {p_value(p)}."
+        f"{b}, {p_value(p)}{stats.MARK * is_sequential}."
         if shared
         else f"{a} and {b} share no setup: another seed, other counts or other data."
     )
@@ -315,6 +322,7 @@ def _pair(
         only_first=only_first,
         only_second=only_second,
         p=p,
+        is_sequential=is_sequential,
         words=sentence,
         disagreements=[
             _disagreement(a if one[setup].success else b, setup, one[setup], other[setup])

@@ -130,16 +130,17 @@ def success_so_far(session: Session, experiment: Experiment) -> list[RateSoFar]:
     fell: dict[int, list[tuple[bool, bool]]] = {}
     for victim, success, twin in rows:
         fell.setdefault(victim, []).append((success, twin))
-    return [_so_far(victim, its) for victim, its in sorted(fell.items())]
+    told = experiment.is_sequential
+    return [_so_far(victim, its, told) for victim, its in sorted(fell.items())]
 
 
-def _so_far(victim: int, fell: Sequence[tuple[bool, bool]]) -> RateSoFar:
+def _so_far(victim: int, fell: Sequence[tuple[bool, bool]], is_sequential: bool) -> RateSoFar:
     stride = -(-len(fell) // MOST)
     successes = twins = 0
     rates, twin_rates = [], []
     for n, (success, twin) in enumerate(fell, 1):
         successes, twins = successes + success, twins + twin
         if n % stride == 0 or n == len(fell):
-            rates.append(rate(successes, n))
-            twin_rates.append(rate(twins, n))
+            rates.append(rate(successes, n, is_sequential))
+            twin_rates.append(rate(twins, n, is_sequential))
     return RateSoFar(victim=victim, success=rates, twin=twin_rates)

@@ -47,10 +47,11 @@ def placed(session: Session, board: Leaderboard) -> Leaderboard:
 
 
 def _standing(session: Session, board: Leaderboard) -> Standing:
-    """Kept in memory until the board counts more trials."""
+    """Kept in memory until the board counts more trials, or trials are counted otherwise."""
     counted = sum(cell.success.n for row in board.rows for cell in row.cells if cell)
     columns = tuple(column.key for column in board.columns)
-    mark = (str(session.get_bind().engine.url), board.key, columns, counted)
+    looked = sum(_is_sequential(cell) for row in board.rows for cell in row.cells)
+    mark = (str(session.get_bind().engine.url), board.key, columns, counted, looked)
     if mark not in _known:
         while len(_known) >= KEPT:
             _known.pop(next(iter(_known)), None)
@@ -60,18 +61,23 @@ def _standing(session: Session, board: Leaderboard) -> Standing:
 
 def _ranked(fallen: dict[Place, Fallen], board: Leaderboard) -> Standing:
     found = Standing({}, [])
-    for column in board.columns:
+    for at, column in enumerate(board.columns):
+        looked = {row.key for row in board.rows if _is_sequential(row.cells[at])}
         peers: dict[str, dict[str, Mapping[Hashable, bool]]] = defaultdict(dict)
         for row in board.rows:
             if row.is_ranked and (row.key, column.key) in fallen:
                 peers[row.budget][row.key] = fallen[row.key, column.key]
         for group in peers.values():
             if len(group) > 1:
-                tests = stats.pair_tests(group)
+                tests = stats.pair_tests(group, looked & group.keys())
                 ranks = stats.ranked(group, tests)
                 found.ranks.update({(row, column.key): rank for row, rank in ranks.items()})
                 found.pairs.extend(_pair(column.key, test) for test in tests)
     return found
+
+
+def _is_sequential(cell: LeaderboardCell | None) -> bool:
+    return cell is not None and cell.success.interval == "confidence_sequence"
 
 
 def _pair(column: str, test: stats.PairTest) -> RankPair:
@@ -84,6 +90,7 @@ def _pair(column: str, test: stats.PairTest) -> RankPair:
         only_second=test.only_second,
         p=test.p,
         adjusted=test.adjusted,
+        is_sequential=test.is_sequential,
         better=test.better(),
     )
 

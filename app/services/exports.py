@@ -4,14 +4,17 @@ A page draws its tables from the same objects, so that what is exported equals w
 cell may have a second line; in a file that is a column of its own.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from app.errors import Invalid
 from app.schemas import Rate
-from poisoning import __version__, tables
+from poisoning import __version__, stats, tables
 from poisoning.source import source
+
+MARKED = re.compile(rf"[\d\]]{re.escape(stats.MARK)}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,13 @@ class Table:
         """Whether anything in it is drawn on an axis, so that there is a figure of it."""
         return any(cell.bar for row in self.rows for cell in row)
 
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """What the mark of a confidence sequence means, where no note explains it."""
+        texts = (text for line in self.lines() for text in line)
+        is_marked = any(MARKED.search(text) for text in texts)
+        return (stats.SEQUENCE_NOTE,) if is_marked and stats.SEQUENCE_NOTE not in self.notes else ()
+
     def heads(self) -> list[str]:
         found = []
         for column in self.columns:
@@ -121,9 +131,10 @@ def export(table: Table, form: str, origin: Origin) -> File:
     media_type, suffix, comment = FORMATS[form]
     lines = tuple(tuple(line) for line in table.lines())
     # JSON has no comments: there the origin is one of its fields
-    notes = table.notes if comment else (*table.notes, *origin.lines())
+    notes = (*table.notes, *table.footnotes, *([] if comment else origin.lines()))
     text = tables.FORMS[suffix](tables.Table(table.title, tuple(table.heads()), lines, notes=notes))
-    head = [comment.format(line.replace("--", "- -")) for line in origin.lines() if comment]
+    said = [*origin.lines(), *(table.footnotes if form == "csv" else ())]  # CSV has no notes
+    head = [comment.format(line.replace("--", "- -")) for line in said if comment]
     return File(f"dosimeter-{table.key}.{suffix}", media_type, "\n".join([*head, text]))
 
 

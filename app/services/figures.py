@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from app.errors import Invalid
 from app.services.exports import Bar, Cell, Origin, Table
-from poisoning import __version__
+from poisoning import __version__, stats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,6 +128,7 @@ def _figure(table: Table, rows: Sequence[Row], width: float, origin: Origin) -> 
     n = sorted({row.bar.success.n for row in rows})
     trials = f"n = {n[0]}" if len(n) == 1 else f"n = {n[0]} to {n[-1]}"
     said = [f"{trials}; bars are 95 % intervals, hollow squares clean twins" + _published(rows)]
+    said += [note for note in (*table.notes, *table.footnotes) if note == stats.SEQUENCE_NOTE]
     said += [", ".join(origin.lines()[1:]), origin.permalink]
     figure.text(EDGE / width, EDGE / height, "\n".join(said), va="bottom", color=FAINT, size=5.2,
                 linespacing=1.35)  # fmt: skip

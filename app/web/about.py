@@ -19,6 +19,13 @@ NUMBERS = [
         "rate could be, over setups.",
     ),
     (
+        "*, confidence sequence",
+        "The interval of an experiment that may stop early or was extended, and of all that is "
+        "pooled with one. Whoever looks at trials as they come and stops, or goes on, by what they "
+        "see may not use an interval for a fixed n. A confidence sequence holds at every n at "
+        "once, and is wider for it; so is the interval of the excess, and the p-value of a pair.",
+    ),
+    (
         "Twin",
         "The same victim, with the same initialisation, order and crops, trained with the base "
         "originals in the poisons' place. It is the control, and always grey.",

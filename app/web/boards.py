@@ -105,7 +105,7 @@ def _beside(line: Line) -> Cell:
 
 def _interval(line: Line) -> Cell:
     its = line.cell.success
-    return Cell(sheets.span(its.low, its.high), href=line.href)
+    return Cell(sheets.span(its), href=line.href)
 
 
 def _excess(line: Line) -> Cell:

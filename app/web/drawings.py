@@ -177,7 +177,8 @@ def _band(victim: VictimSummary, found: RateSoFar) -> Band:
         last=last,
         sentence=(
             f"{titles.ACCESS.get(victim.access or '', '').capitalize()} {victim.title}: after "
-            f"{words.plural(n, 'trial')} {words.percent(last.rate)} %, 95 % interval "
+            f"{words.plural(n, 'trial')} {words.percent(last.rate)} %, "
+            f"{'95 % interval' if last.interval == 'wilson' else 'confidence sequence'} "
             f"{words.percent(last.low, 0)} to {words.percent(last.high, 0)}; its twins "
             f"{words.percent(found.twin[-1].rate)} %."
         ),

@@ -1,5 +1,6 @@
 """Experiments: the list, one of them live, and what can be done with it."""
 
+import uuid
 from datetime import datetime
 from typing import Annotated
 
@@ -91,6 +92,7 @@ def show(
         request,
         "experiments/detail.html",
         item=item,
+        key=uuid.uuid4().hex,  # of the form that extends it
         trials=trials.page(session, experiment_id, cursor or None, limit=TRIALS_SHOWN),
         log=experiments.log_tail(session, experiment_id, limit=LOG_LINES),
         is_live=item.state in OPEN,

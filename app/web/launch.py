@@ -1,5 +1,6 @@
 """The launch form: its state, the inputs drawn from it, the spec it makes."""
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -7,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from app.errors import FieldProblem, invalid
+from app.errors import FieldProblem, Invalid, invalid
+from app.requests import NARROWEST, WIDEST
 from app.web import forms, patches, victims, words
 from app.web.forms import SEVERAL, Field, Options, Values
 from app.web.patches import Patch
@@ -147,6 +149,36 @@ class LaunchForm:
             only=("trials", "seed", "profile", "precision"),
             options={"precision": forms.PRECISIONS},
         )  # fmt: skip
+
+    @property
+    def stop(self) -> Field:
+        made = Field(
+            "stop_points", "Stop when every interval is at most", "number", unit="points wide",
+            help="The trials are then the most that are run; intervals are confidence sequences, "
+            "which may be looked at after every trial. Empty: run all trials.",
+        )  # fmt: skip
+        made.value = forms.last(self.values, made.name)
+        made.error = self.errors.get(made.name)
+        return made
+
+    def stop_width(self, is_sweep: bool = False) -> float | None:
+        """As a fraction; Invalid names what was typed."""
+        typed = forms.last(self.values, "stop_points").strip()
+        if not typed:
+            return None
+        if is_sweep:
+            raise Invalid.field(
+                "stop_points", "a sweep runs all of its trials", "clear this, or the sweep"
+            )
+        try:
+            width = float(typed.replace(",", ".")) / 100
+        except ValueError:
+            width = math.nan
+        if not NARROWEST <= width <= WIDEST:
+            low, high = 100 * NARROWEST, 100 * WIDEST
+            remedy = f"a number from {low:g} to {high:g}; 20 is +-10 points"
+            raise Invalid.field("stop_points", "is no width", remedy)
+        return width
 
     # --- which checkpoints fit ------------------------------------------------------------
 

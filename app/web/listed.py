@@ -63,7 +63,7 @@ def _success(victim: VictimSummary) -> str:
 
 
 def _interval(victim: VictimSummary) -> str:
-    return sheets.span(victim.success.low, victim.success.high) if victim.success else ""
+    return sheets.span(victim.success) if victim.success else ""
 
 
 def _twin(victim: VictimSummary) -> str:

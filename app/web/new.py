@@ -43,6 +43,7 @@ def show(request: Request, session: Reading, settings: SettingsOf, now: Clock) -
             "notes": [original.notes],
             "tags": [", ".join(original.tags)],
             "cloned_from": [clone],
+            "stop_points": [f"{100 * original.stop_width:g}" if original.stop_width else ""],
         }
     elif sweep.isdigit():
         item = swept.get(session, int(sweep))
@@ -87,6 +88,7 @@ def launch(
     section = Sweeping(form.values, form.errors)
     try:
         if spec is not None and section.is_used:
+            form.stop_width(is_sweep=True)
             asked = section.request(spec)
             with database.write() as session:
                 row = sweeps_service.launch_once(session, settings, asked, now, caller, key)
@@ -94,7 +96,7 @@ def launch(
             queue.notify(settings)
             return RedirectResponse(address, status_code=303)
         if spec is not None:
-            body = _body(spec, sent)
+            body = _body(spec, sent, form.stop_width())
             with database.write() as session:
                 made = experiments_service.launch_once(
                     session, settings, body, now, caller, key, cloned_from=_origin(sent)
@@ -108,11 +110,15 @@ def launch(
     return _page(request, form, uuid.uuid4().hex, None, None, {}, status_code=422)
 
 
-def _body(spec: ExperimentSpec, sent: Values) -> LaunchRequest:
+def _body(spec: ExperimentSpec, sent: Values, stop_width: float | None) -> LaunchRequest:
     tags = [tag.strip() for tag in last(sent, "tags").split(",") if tag.strip()]
     try:
         return LaunchRequest(
-            spec=spec, title=last(sent, "title"), notes=last(sent, "notes"), tags=tags
+            spec=spec,
+            stop_width=stop_width,
+            title=last(sent, "title"),
+            notes=last(sent, "notes"),
+            tags=tags,
         )
     except ValidationError as problem:
         raise invalid(problem, LaunchRequest) from None
@@ -180,6 +186,7 @@ def _judge(
         return None, None, errors
     section = Sweeping(form.values, form.errors)
     try:
+        form.stop_width(section.is_used)
         if section.is_used:
             asked = section.request(spec)
             return spec, sweeps_service.estimate(session, settings, asked), errors

@@ -66,7 +66,10 @@ def _bar(cell: tables.Cell, attacks: dict[str, str]) -> Bar | None:
         return None
     n, victims = cell.n, len(cell.victims)
     twin = cell.twin_successes / n
-    around = stats.wilson(cell.twin_successes, n) if victims == 1 else Interval(twin, twin, 0.95)
+    is_sequential = cell.interval.is_sequential
+    around = Interval(twin, twin)
+    if victims == 1:
+        around = stats.estimate(cell.twin_successes, n, is_sequential=is_sequential).interval
     marker, color = sheets.look(attacks.get(cell.experiment, ""))
     known = cell.published.percent
     return Bar(

@@ -7,18 +7,24 @@ from app.queries.compare import Comparison, Pair, Side, VictimResult, flatten, p
 from app.queries.tallies import Tally
 from app.services.exports import Bar, Cell, Column, Table
 from app.web import words
-from poisoning import catalog
+from poisoning import catalog, stats
 from poisoning.spec import digest
 
 AXIS = Column("axis", "Success and its 95 % interval, %", is_axis=True)
 
 
+def mark(value: Any) -> str:
+    """What follows a rate, or a difference, that has a confidence sequence."""
+    return stats.MARK if value.interval == "confidence_sequence" else ""
+
+
 def rate(value: Any) -> str:
-    return f"{words.percent(value.rate)} ± {words.percent(value.standard_error)}"
+    error = words.percent(value.standard_error)
+    return f"{words.percent(value.rate)} ± {error}{mark(value)}"
 
 
-def span(low: float, high: float) -> str:
-    return f"{words.percent(low)} to {words.percent(high)}"
+def span(value: Any) -> str:
+    return f"{words.percent(value.low)} to {words.percent(value.high)}{mark(value)}"
 
 
 def excess(value: Any) -> str:
@@ -26,7 +32,7 @@ def excess(value: Any) -> str:
 
 
 def excess_span(value: Any) -> str:
-    return f"[{words.points(value.low)}, {words.points(value.high)}]"
+    return f"[{words.points(value.low)}, {words.points(value.high)}]{mark(value)}"
 
 
 def look(attack: str) -> tuple[str, str]:
@@ -69,15 +75,15 @@ def results(found: Comparison) -> Table:
 
 def _result(side: Side, result: VictimResult) -> list[Cell]:
     href = trials_of(side)
-    mark = look(side.attack)
+    marker, color = look(side.attack)
     drop = result.clean_accuracy - result.twin_clean_accuracy
     success, twin = result.success, result.twin
     return [
-        Cell(f"{side.letter}: {side.attack_title}", href=href, mark=mark),
+        Cell(f"{side.letter}: {side.attack_title}", href=href, mark=(marker, color)),
         Cell(result.title, words.access(result.access)),
         Cell(rate(success), f"{success.successes} of {success.n}", href),
-        Cell("", href=href, bar=Bar(success, twin, mark[1], mark[0])),
-        Cell(span(success.low, success.high), href=href),
+        Cell("", href=href, bar=Bar(success, twin, color, marker)),
+        Cell(span(success), href=href),
         Cell(words.percent(twin.rate), f"{twin.successes} of {twin.n}", href),
         Cell(excess(result.excess), excess_span(result.excess), href),
         Cell(words.percent(result.clean_accuracy), words.points(drop, 2), href),
@@ -107,7 +113,8 @@ def pairs(found: Comparison) -> Table:
 def _pair(pair: Pair) -> list[Cell]:
     victims = " / ".join(dict.fromkeys(pair.victims))
     counts = (pair.shared, pair.both, pair.only_first, pair.only_second)
-    p = p_value(pair.p).removeprefix("p ").removeprefix("= ") if pair.shared else words.DASH
+    p = p_value(pair.p).removeprefix("p ").removeprefix("= ")
+    p = f"{p}{stats.MARK * pair.is_sequential}" if pair.shared else words.DASH
     return [
         Cell(f"{pair.first} and {pair.second}"),
         Cell(victims),

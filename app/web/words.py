@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from poisoning.spec import BENCHMARK_SETUPS
+from poisoning.stats import MARK
 
 DASH = "–"
 MINUS = "−"
@@ -128,6 +129,12 @@ def knob(value: Any) -> str:
     return str(value)
 
 
+def unmarked(text: str) -> str:
+    """A rate or an interval as text, without the mark of a confidence sequence."""
+    is_marked = text.endswith(MARK) and text[-2:-1] in tuple("0123456789]")
+    return text.removesuffix(MARK) if is_marked else text
+
+
 def short_hash(value: str | None, length: int = 10) -> str:
     return DASH if not value else value[:length]
 
@@ -136,6 +143,6 @@ FILTERS = {
     function.__name__: function
     for function in (
         percent, points, number, compact, brief, duration, moment, clock, mebibytes, access, regime,
-        stage, variant, plural, knob, short_hash, unbroken,
+        stage, variant, plural, knob, short_hash, unbroken, unmarked,
     )
 }  # fmt: skip
