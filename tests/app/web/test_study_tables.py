@@ -36,7 +36,8 @@ def shown(page: str) -> list[list[str]]:
     found = []
     for row in re.findall(r"<tr>(.*?)</tr>", table[0].split("<tbody>")[1], re.S):
         cells = re.findall(r"<t[hd](?![^>]*data-axis)[^>]*>(.*?)</t[hd]>", row, re.S)
-        found.append([" ".join(html.unescape(re.sub(r"<[^>]+>", "", cell)).split()) for cell in cells])
+        words = [html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in cells]
+        found.append([" ".join(word.split()) for word in words])
     return found
 
 
