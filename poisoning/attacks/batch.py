@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from poisoning import devices
 from poisoning.models import Network
+from poisoning.models.extractor import freeze, quickened
 from poisoning.ops.triggers import Trigger
 from poisoning.spec import Precision
 
@@ -73,6 +73,9 @@ class Surrogates:
     ) -> None:
         self.networks = [freeze(net, device) for net in networks]
         self.dropouts = [_draw_dropout(net) for net in self.networks]
+        self._quick = [quickened(net, precision) for net in self.networks]
+        self._drawn = [module for net in self._quick for module in net.modules()
+                       if isinstance(module, DrawnDropout)]  # fmt: skip
         self.device, self.precision = device, precision
         self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
@@ -102,10 +105,10 @@ class Surrogates:
         self, function: Callable[[Network, Tensor], T], x: Tensor, draw: Generators
     ) -> list[T]:
         z = ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        for dropout in chain.from_iterable(self.dropouts):
+        for dropout in self._drawn:
             dropout.generators = draw
         with devices.autocast(self.device, self.precision):
-            return [function(net, z) for net in self.networks]
+            return [function(net, z) for net in self._quick]
 
 
 @torch.no_grad()
@@ -129,13 +132,6 @@ class DrawnDropout(nn.Module):
         shape = (len(x) // len(self.generators), *x.shape[1:])
         kept = torch.cat([torch.rand(shape, generator=g) >= self.p for g in self.generators])
         return x * kept.to(x) / (1 - self.p)
-
-
-def freeze(net: Network, device: torch.device) -> Network:
-    """The network on its device, as an extractor: eval mode, nothing of it is ever trained."""
-    frozen: nn.Module = net.to(device).to(memory_format=torch.channels_last)
-    assert isinstance(frozen, Network)
-    return frozen.eval().requires_grad_(False)
 
 
 def _draw_dropout(net: nn.Module) -> list[DrawnDropout]:

@@ -11,6 +11,8 @@ def convnet3(num_classes: int, image_size: int = 32) -> Network:
     """
     stages, width_in = [], 3
     for width in (16, 32, 32):
-        stages.append(nn.Sequential(*conv_bn(width_in, width), nn.ReLU(), nn.MaxPool2d(2)))
+        stages.append(
+            nn.Sequential(*conv_bn(width_in, width), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+        )
         width_in = width
     return Network(stages, width_in * (image_size // 8) ** 2, num_classes)

@@ -25,9 +25,9 @@ class InvertedResidual(nn.Module):
         inner = width_in * expansion
         self.body = nn.Sequential(
             *conv_bn(width_in, inner, 1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             *conv_bn(inner, inner, 3, stride, groups=inner),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             *conv_bn(inner, width, 1),
         )
         self.has_shortcut = stride == 1
@@ -36,12 +36,14 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.body(x)
-        return out + self.shortcut(x) if self.has_shortcut else out
+        if self.has_shortcut:
+            out += self.shortcut(x)
+        return out
 
 
 def mobilenet_v2(num_classes: int, image_size: int = 32) -> Network:
     """MobileNetV2; 32x32 images end as 4x4 places and 64x64 as 8x8, both averaged to one."""
-    stages: list[nn.Module] = [nn.Sequential(*conv_bn(3, STEM), nn.ReLU())]
+    stages: list[nn.Module] = [nn.Sequential(*conv_bn(3, STEM), nn.ReLU(inplace=True))]
     width_in = STEM
     for expansion, width, depth, stride in GROUPS:
         blocks = []
@@ -49,5 +51,5 @@ def mobilenet_v2(num_classes: int, image_size: int = 32) -> Network:
             blocks.append(InvertedResidual(width_in, width, expansion, stride if place == 0 else 1))
             width_in = width
         stages.append(nn.Sequential(*blocks))
-    stages.append(nn.Sequential(*conv_bn(width_in, HEAD, 1), nn.ReLU(), GlobalMean()))
+    stages.append(nn.Sequential(*conv_bn(width_in, HEAD, 1), nn.ReLU(inplace=True), GlobalMean()))
     return Network(stages, HEAD, num_classes)

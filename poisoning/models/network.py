@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from poisoning.models.conv import Conv2d
+
 
 class Network(nn.Module):
     """Stages in a row, then ``linear``. Attacks and victims know a network only as this.
@@ -56,5 +58,5 @@ def conv_bn(
     width_in: int, width: int, size: int = 3, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     """Convolution without bias, padded to keep its size at stride 1, and batch norm."""
-    conv = nn.Conv2d(width_in, width, size, stride, padding=size // 2, groups=groups, bias=False)
+    conv = Conv2d(width_in, width, size, stride, padding=size // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(width))

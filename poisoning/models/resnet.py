@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
+from poisoning.models.conv import Conv2d
 from poisoning.models.network import GlobalMean, Network, conv_bn
 
 Shortcut = Callable[[int, int, int], nn.Module]
@@ -15,16 +16,18 @@ class BasicBlock(nn.Module):
 
     def __init__(self, width_in: int, width: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
+        self.conv1 = Conv2d(width_in, width, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         same_shape = stride == 1 and width_in == width
         self.shortcut = nn.Identity() if same_shape else shortcut(width_in, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(self.bn2(self.conv2(out)) + self.shortcut(x))
+        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = self.bn2(self.conv2(out))
+        out += self.shortcut(x)
+        return functional.relu(out, inplace=True)
 
 
 class ZeroPadShortcut(nn.Module):
@@ -56,7 +59,7 @@ def _residual(
     """Stem, one stage per depth (width doubles and size halves from the second on), and a
     pooling (the mean of all places by default) that leaves ``places``.
     """
-    stages: list[nn.Module] = [stem or nn.Sequential(*conv_bn(3, width), nn.ReLU())]
+    stages: list[nn.Module] = [stem or nn.Sequential(*conv_bn(3, width), nn.ReLU(inplace=True))]
     width_in = width
     for group, depth in enumerate(depths):
         width_out = width * 2**group
@@ -83,7 +86,7 @@ def resnet6_w16(num_classes: int, image_size: int = 32) -> Network:
     """Two residual blocks of widths 16 and 32 behind a stem of stride 2; the features are 2x2
     means, which keep where things are. Not a published model.
     """
-    stem = nn.Sequential(*conv_bn(3, 16, stride=2), nn.ReLU())
+    stem = nn.Sequential(*conv_bn(3, 16, stride=2), nn.ReLU(inplace=True))
     return _residual(
         num_classes, (1, 1), 16, stem, pool=nn.AvgPool2d(2), places=(image_size // 8) ** 2
     )
@@ -91,7 +94,7 @@ def resnet6_w16(num_classes: int, image_size: int = 32) -> Network:
 
 def resnet34_tiny(num_classes: int, image_size: int = 64) -> Network:
     """ResNet-34 for 64x64 images: 7x7 stem of stride 2, no max-pooling."""
-    stem = nn.Sequential(*conv_bn(3, 64, size=7, stride=2), nn.ReLU())
+    stem = nn.Sequential(*conv_bn(3, 64, size=7, stride=2), nn.ReLU(inplace=True))
     return _residual(num_classes, (3, 4, 6, 3), 64, stem)
 
 

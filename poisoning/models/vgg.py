@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from poisoning.models.conv import Conv2d
 from poisoning.models.network import Network
 
 
@@ -11,7 +12,11 @@ def _vgg(num_classes: int, groups: list[list[int]]) -> Network:
     for widths in groups:
         layers: list[nn.Module] = []
         for width in widths:
-            layers += [nn.Conv2d(width_in, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [
+                Conv2d(width_in, width, 3, padding=1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
             width_in = width
         stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
     return Network(stages, width_in, num_classes)

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from poisoning import devices, targets
-from poisoning.attacks.batch import Constants, freeze
+from poisoning.attacks.batch import Constants
 from poisoning.cache import Cache
 from poisoning.data import LoadedDataset
 from poisoning.data.augment import CENTRE, OFFSETS, Views, apply_views, normalize
 from poisoning.models import Network
+from poisoning.models.extractor import freeze, quickened
 from poisoning.ops.triggers import Trigger
 from poisoning.spec import Precision
 from poisoning.victims.shelf import Records, Shelf
@@ -46,7 +47,8 @@ class FeatureTable:
         checkpoint: str = "",
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
-        self.net, self.data, self.device = freeze(net, device), data, device
+        self.net = quickened(freeze(net, device), precision)
+        self.data, self.device = data, device
         self.mean, self.std, self.precision = mean, std, precision
         self.stored = torch.empty(0, net.feature_dim)
         self.used = 0  # rows of ``stored`` that hold a feature
@@ -68,6 +70,7 @@ class FeatureTable:
             "data": self.data.md5,
             "constants": [list(self.mean), list(self.std)],
             "precision": devices.computes(self.device, self.precision),
+            "folded": self.precision == "fast",
             "versions": devices.versions(),
             "hardware": devices.hardware(self.device),
             "batch": self._fill_size,
