@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from poisoning import data, devices, shipped
-from poisoning.data.augment import apply_views, draw_views, normalize
+from poisoning.data.augment import apply_views, draw_views, normalize, scaled
 from poisoning.events import CheckpointDone, Log, Message, PretrainJob, Progress
 from poisoning.models import build, shipping, store
 from poisoning.models.evaluate import Constants, clean_accuracy
@@ -86,6 +86,13 @@ def learning_rate(spec: PretrainSpec, step: int, steps_per_epoch: int) -> float:
     return spec.learning_rate * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
 
 
+def image_size(spec: PretrainSpec, epoch: int) -> int | None:
+    """Pixels a side that an epoch's images are scaled to; None: as they are. Small images first
+    cost less and lose little (progressive resizing; Howard, fast.ai's DAWNBench entry, 2018).
+    """
+    return spec.sizes[epoch * len(spec.sizes) // spec.epochs] if spec.sizes else None
+
+
 class Training:
     """One network in training on one device."""
 
@@ -131,7 +138,8 @@ class Training:
             if self.spec.augment:
                 images = apply_views(images, *(drawn[part] for drawn in views_here))
             step = epoch * self.steps_per_epoch + place
-            tally.add(*self._step(step, self._inputs(images, labels, starts), labels), len(labels))
+            inputs = scaled(self._inputs(images, labels, starts), image_size(self.spec, epoch))
+            tally.add(*self._step(step, inputs, labels), len(labels))
             is_last = place + 1 == self.steps_per_epoch
             if is_last or time.monotonic() - reported > REPORT_EVERY_S:
                 self._report(step + 1, epoch, tally, emit)

@@ -35,6 +35,24 @@ _BRIEF = PretrainSpec(
     precision="fast",
 )
 
+# The extractors of the CIFAR-10 transfer benchmark that come with the project: a few epochs on two
+# cores, the first of them on smaller images where an architecture takes those.
+_SHIPPED = {
+    "resnet18-cifar100-10ep": _BRIEF.model_copy(update={"epochs": 10, "sizes": (24, 24, 32)}),
+    "vgg11-cifar100-16ep": _BRIEF.model_copy(
+        update={"model": "vgg11", "epochs": 16, "batch_size": 64, "learning_rate": 0.1}
+    ),
+    "mobilenet_v2-cifar100-12ep": _BRIEF.model_copy(
+        update={
+            "model": "mobilenet_v2",
+            "epochs": 12,
+            "batch_size": 64,
+            "learning_rate": 0.1,
+            "sizes": (24, 24, 32),
+        }
+    ),
+}
+
 # One epoch of a small network, for first steps on real images: about a minute, 35 % clean.
 _SMALL = _BRIEF.model_copy(
     update={
@@ -115,6 +133,8 @@ def _extractors() -> dict[str, PretrainSpec]:
     recipes["convnet3-cifar100-1ep-s0"] = _SMALL
     for name, spec in _NARROW.items():
         recipes |= _seeded(spec, name, (0,))
+    for name, spec in _SHIPPED.items():
+        recipes |= _seeded(spec, name, SEEDS)
     for model in ("resnet18", "vgg11", "mobilenet_v2"):
         recipes |= _seeded(_of(model, _BRIEF), f"{model}-cifar100-8ep", SEEDS)
         recipes |= _seeded(_of(model, _BENCHMARK), f"{model}-cifar100-200ep", SEEDS)

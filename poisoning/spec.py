@@ -175,6 +175,12 @@ class PretrainSpec(Knobs):
     weight_decay: float = Field(2e-4, ge=0, title="Weight decay")
     augment: bool = Field(False, title="Augment", description="Random crop and flip.")
     normalize: bool = Field(True, title="Normalise")
+    sizes: tuple[Annotated[int, Field(ge=8)], ...] = Field(
+        (),
+        title="Sizes",
+        description="Pixels a side that images are scaled to in equal shares of the epochs; none: "
+        "as they are.",
+    )
     precision: Precision = Field("exact", title="Precision")
     adversarial: Adversarial | None = Field(
         None, title="Adversarial", description="Train on PGD's images instead of clean ones."
@@ -190,6 +196,10 @@ class PretrainSpec(Knobs):
                 "model",
                 f"{model.title} takes images of {model.image_size} pixels; {dataset.title} has "
                 f"{dataset.image_size}",
+            )
+        if any(size > dataset.image_size for size in self.sizes):
+            raise FieldError(
+                "sizes", f"images of {dataset.title} have {dataset.image_size} pixels; scale down"
             )
         return self
 

@@ -74,3 +74,12 @@ def normalize(
     shift = torch.tensor(mean, dtype=torch.float32, device=images.device).view(shape)
     scale = torch.tensor(std, dtype=torch.float32, device=images.device).view(shape)
     return images.float().div_(255).sub_(shift).div_(scale).to(dtype)
+
+
+def scaled(x: Tensor, size: int | None) -> Tensor:
+    """Images [N, C, H, W] of floats, made smaller to ``size`` pixels a side (None: as they are)
+    by bilinear interpolation over as many pixels as become one.
+    """
+    if size is None or size == x.shape[-1]:
+        return x
+    return functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
