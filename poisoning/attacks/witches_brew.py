@@ -30,7 +30,7 @@ from poisoning.ops import adam, matching, projections, shifts
 from poisoning.params import WitchesBrew
 
 PARTS = (2.667, 1.6, 1.142)  # of the steps; then the rate drops
-ROWS = 128  # images that are differentiated at once
+ROWS = 128  # images that are differentiated at once; with more, activations are computed twice
 
 
 def craft(params: WitchesBrew, batch: CraftBatch, surrogates: Surrogates, report: Report) -> Tensor:
@@ -124,16 +124,25 @@ class Brew:
         z = self._normalized(x)
         if max_shift is not None:
             z = shifts.draw(generator, len(x), max_shift)(z)
-        losses, by_z = [], []
-        for i, u_t in enumerate(self.u_t[t]):
-            before = generator.get_state()
-            g = self._gradient(i, z.detach(), y, generator)
-            loss, v = matching.mismatch(g, u_t)
-            generator.set_state(before)  # the same dropout once more
-            losses.append(loss)
-            by_z.append(self._input_gradient(i, v, z.detach(), y, generator))
-        (by_x,) = torch.autograd.grad(z, x, torch.stack(by_z).mean(0))
+        found = [self._step_of(i, u_t, z.detach(), y, generator)
+                 for i, u_t in enumerate(self.u_t[t])]  # fmt: skip
+        losses, by_z = zip(*found, strict=True)
+        (by_x,) = torch.autograd.grad((z * torch.stack(by_z).mean(0)).sum(), x)
         return torch.stack(losses).mean(), by_x
+
+    def _step_of(
+        self, i: int, u_t: matching.ByName, z: Tensor, y: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Loss [] and gradient by z [J, C, H, W] of surrogate ``i``."""
+        if len(z) <= ROWS:
+            net, (theta, buffers) = self._network(i, (generator,)), self.theta[i]
+            g, along = matching.open_gradient(net, theta, buffers, z, y.expand(len(z)))
+            loss, v = matching.mismatch(g, u_t)
+            return loss, along(v)
+        before = generator.get_state()
+        loss, v = matching.mismatch(self._gradient(i, z, y, generator), u_t)
+        generator.set_state(before)  # the same dropout once more
+        return loss, self._input_gradient(i, v, z, y, generator)
 
     def _gradient(self, i: int, z: Tensor, y: Tensor, *draw: torch.Generator) -> matching.ByName:
         """grad_theta_i of L, summed over images z [N, C, H, W] of class y []."""

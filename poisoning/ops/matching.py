@@ -1,21 +1,25 @@
 """Gradients by a network's parameters: their cosine, and what raises it, by the input.
 
-Gradient matching needs d/dz of 1 - cos(g_t, g(z)), where g(z) = grad_theta L(z, y). Differentiating
-twice in reverse does it, at the price of a graph through every parameter gradient. By the chain
-rule it is also d/dz <v, g(z)> with v = d(1 - cos)/dg held fixed, and <v, g(z)> is the derivative of
-L along v in parameter space: one forward-mode pass, differentiated once in reverse, by the input
-alone (Pearlmutter 1994, with the input in the parameters' place). It is exact, and since v holds
-all that couples the images, they can come in parts.
+Gradient matching needs d/dz of 1 - cos(g_t, g(z)), where g(z) = grad_theta L(z, y). By the chain
+rule it is d/dz <v, g(z)> with v = d(1 - cos)/dg held fixed. There are two exact ways to it:
+
+- ``open_gradient`` keeps the graph of g and differentiates it once more, by the input alone: the
+  quicker one, where memory holds the graph of all images;
+- ``input_gradient`` needs v only. <v, g(z)> is the derivative of L along v in parameter space: one
+  forward-mode pass, differentiated once in reverse (Pearlmutter 1994, with the input in the
+  parameters' place). Since v holds all that couples the images, they can come in parts.
 
 Nothing is folded: batch norm's scale and shift are parameters like all others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 from torch.nn import functional
+
+from poisoning.ops.twice import Lean
 
 ByName = dict[str, Tensor]  # one tensor for each parameter of a network, or each buffer
 
@@ -44,6 +48,28 @@ def gradient(net: nn.Module, theta: ByName, buffers: ByName, z: Tensor, y: Tenso
     found = torch.autograd.grad(loss, list(leaves.values()))
     kind = loss.dtype
     return {name: g.to(kind) for name, g in zip(leaves, found, strict=True)}
+
+
+def open_gradient(
+    net: nn.Module, theta: ByName, buffers: ByName, z: Tensor, y: Tensor
+) -> tuple[ByName, Callable[[ByName], Tensor]]:
+    """g, as ``gradient`` gives it, and the function of v that gives d/dz <v, g>, to be called
+    once.
+    """
+    z = z.detach().requires_grad_()
+    leaves = {name: value.detach().requires_grad_() for name, value in theta.items()}
+    with Lean():
+        loss = cross_entropy(net, leaves, buffers, z, y)
+    found = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
+
+    def along(v: ByName) -> Tensor:
+        pairs = [(g, v[name].to(g.dtype)) for name, g in zip(leaves, found, strict=True)]
+        # a scalar, as torch imports sympy (2 s of a process) to differentiate anything else
+        (by_z,) = torch.autograd.grad(torch.stack([(g * v_g).sum() for g, v_g in pairs]).sum(), z)
+        return by_z
+
+    kind = loss.dtype
+    return {name: g.detach().to(kind) for name, g in zip(leaves, found, strict=True)}, along
 
 
 def input_gradient(

@@ -1,12 +1,16 @@
 """Witches' Brew against double backward, torch's Adam and grid_sample; finite differences."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.nn import functional
 
+from poisoning import models
 from poisoning.attacks import witches_brew as wib
 from poisoning.attacks.report import Report
-from poisoning.ops import matching
+from poisoning.ops import matching, twice
 from poisoning.params import WitchesBrew
 from tests.poisoning import tiny
 
@@ -106,8 +110,10 @@ def test_equals_the_published_loop(names, digits):
         assert final[t].item() == pytest.approx(lowest, abs=2e-4)
 
 
+@pytest.mark.parametrize("rows", [128, 3], ids=["open graph", "forward form"])
 @pytest.mark.parametrize("names", [*ENSEMBLES, ("residual",)], ids="+".join)
-def test_the_forward_form_equals_double_backward(names, digits):
+def test_both_forms_equal_double_backward(names, rows, digits, monkeypatch):
+    monkeypatch.setattr(wib, "ROWS", rows)
     batch, nets = tiny.batch(digits, poisons=4), trained(names)
     found_loss, found = wib.Brew(batch, tiny.surrogates(*names)).loss_and_gradient(batch.bases, 3.0)
     generators = tiny.batch(digits).generators
@@ -138,12 +144,122 @@ def test_agrees_with_finite_differences_in_float64(name, digits):
 
     generator = torch.Generator().manual_seed(1)
     z = z + 0.01 * torch.randn(z.shape, generator=generator, dtype=z.dtype)  # off the kinks
+    g, along = matching.open_gradient(net, theta, buffers, z, y)
     found = matching.input_gradient(net, theta, buffers, loss(z)[1], z, y)
+    assert torch.allclose(along(matching.mismatch(g, wanted)[1]), found, rtol=1e-9, atol=1e-15)
     h = 1e-7
     for _ in range(3):
         d = torch.randn(z.shape, generator=generator, dtype=z.dtype)
         slope = (loss(z + h * d)[0] - loss(z - h * d)[0]) / (2 * h)
         assert slope.item() == pytest.approx((found * d).sum().item(), rel=1e-4)
+
+
+def twice_differentiated(forward, x, parameters, v):
+    """The gradients g by the parameters, and d/dx <v, g>."""
+    g = torch.autograd.grad(forward(x), parameters, create_graph=True)
+    return [*g, *torch.autograd.grad(g, x, v, retain_graph=True)], g
+
+
+def assert_lean_equals_torchs_own(forward, x, parameters):
+    """And that Lean was at work: its gradients know no derivative by a parameter."""
+    v = [torch.linspace(-1, 1, p.numel()).view(p.shape).to(p) for p in parameters]
+    theirs, _ = twice_differentiated(forward, x, parameters, v)
+    with twice.Lean():
+        ours, g = twice_differentiated(forward, x, parameters, v)
+    for one, other in zip(theirs, ours, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12 * one.detach().abs().max().item())
+    again = torch.autograd.grad(g, parameters, v, allow_unused=True)
+    assert any(by_parameter is None for by_parameter in again)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {},
+        {"bias": True},
+        {"stride": 2, "padding": 1, "bias": True},
+        {"groups": 4, "padding": 2},
+        {"stride": 2, "groups": 4, "padding": 1, "bias": True},
+        {"dilation": 2},
+        {"stride": (2, 1), "padding": (0, 2)},
+    ],
+    ids=lambda knobs: ", ".join(knobs) or "plain",
+)
+def test_a_lean_convolution_equals_torchs_own_differentiated_twice(knobs):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(4, 8, 3, **{"bias": False} | knobs).double()
+    x = torch.randn(2, 4, 9, 9, dtype=torch.float64, requires_grad=True)
+
+    def forward(x):
+        return conv(conv(x.tanh()).tanh()[:, :4]).tanh().pow(2).sum()
+
+    assert_lean_equals_torchs_own(forward, x, list(conv.parameters()))
+
+
+def test_a_lean_convolution_takes_numbers_and_names_as_torchs_does():
+    torch.manual_seed(0)
+    x, w = torch.randn(1, 2, 5, 5), torch.randn(3, 2, 3, 3)
+    for knobs in ({"stride": 2, "padding": 1}, {"padding": "same"}, {}):
+        with twice.Lean():
+            found = functional.conv2d(x, w, **knobs)
+        assert torch.allclose(found, functional.conv2d(x, w, **knobs), atol=1e-6)
+
+
+def test_a_lean_batch_norm_equals_torchs_own_differentiated_twice():
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(4).double().eval()
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        tensor.data.uniform_(0.5, 2)
+    x = torch.randn(2, 4, 5, 5, dtype=torch.float64, requires_grad=True)
+
+    def forward(x):
+        return norm(norm(x.tanh()).tanh()).tanh().pow(3).sum()
+
+    assert_lean_equals_torchs_own(forward, x, list(norm.parameters()))
+
+
+def test_batch_norm_that_learns_its_statistics_is_torchs_own():
+    norm = torch.nn.BatchNorm2d(4).double().train()
+    x = torch.randn(2, 4, 5, 5, dtype=torch.float64)
+    with twice.Lean():
+        found = norm(x)
+    assert torch.equal(found, torch.nn.BatchNorm2d(4).double().train()(x))
+    assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("model", ["mobilenet_w8", "resnet8_w8", "vgg3_w8", "alexnet_htbd_w8"])
+def test_on_the_catalogues_networks_both_forms_equal_plain_double_backward(model):
+    net = models.build(model, 10, seed=0).double().eval()
+    generator = torch.Generator().manual_seed(0)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    theta, buffers = matching.parameters(net)
+    z = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=generator, requires_grad=True)
+    v = {name: torch.randn(p.shape, dtype=p.dtype, generator=generator)
+         for name, p in theta.items()}  # fmt: skip
+    y = torch.tensor([3, 7])
+    loss = functional.cross_entropy(net(z), y, reduction="sum")
+    wanted = torch.autograd.grad(loss, list(net.parameters()), create_graph=True)
+    (by_z,) = torch.autograd.grad(wanted, z, [v[name] for name, _ in net.named_parameters()])
+    g, along = matching.open_gradient(net, theta, buffers, z, y)
+    assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(wanted, g.values(), strict=True))
+    for found in (along(v), matching.input_gradient(net, theta, buffers, v, z, y)):
+        assert (found - by_z).norm() < 1e-12 * by_z.norm()
+
+
+def test_a_step_imports_neither_compiler_nor_algebra():
+    code = (
+        "import sys, torch\n"
+        "from poisoning.ops import matching\n"
+        "net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten())\n"
+        "theta, z, y = dict(net.named_parameters()), torch.ones(1, 1, 3, 3), torch.tensor([1])\n"
+        "g, along = matching.open_gradient(net, theta, {}, z, y)\n"
+        "along(g)\n"
+        "sys.exit(bool({'sympy', 'torch._dynamo'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("names", [("residual",), ("dropout",)], ids="+".join)
@@ -157,7 +273,9 @@ def test_images_may_come_in_parts(names, digits, monkeypatch):
     assert torch.allclose(whole[1], parts[1], atol=1e-4 * float(whole[1].abs().max()))
 
 
-def test_in_bf16_it_points_the_same_way(digits, monkeypatch):
+@pytest.mark.parametrize("rows", [128, 3], ids=["open graph", "forward form"])
+def test_in_bf16_it_points_the_same_way(rows, digits, monkeypatch):
+    monkeypatch.setattr(wib, "ROWS", rows)
     batch = tiny.batch(digits, poisons=4)
     monkeypatch.setattr(wib.devices, "has_bf16", lambda device: True)
     _, exact = wib.Brew(batch, tiny.surrogates("residual")).loss_and_gradient(batch.bases, None)
