@@ -10,9 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column(
-        "experiments", sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True)
-    )
+    op.add_column("experiments", sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column(
         "outcome_sums",
         sa.Column("is_sequential", sa.Boolean(), server_default="0", nullable=False),
