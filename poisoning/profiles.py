@@ -32,7 +32,7 @@ class Scale:
 
 SCALES: dict[Profile, Scale] = {
     "smoke": Scale(
-        5, 5, 3, 1, 2, "stand-ins of the same building blocks, 8 wide",
+        5, 20, 10, 1, 2, "stand-ins of the same building blocks, 8 wide",
         "digits, or seven classes of Tiny ImageNet: 25 to 250 images", False, False,
     ),
     "quick": Scale(
@@ -42,31 +42,12 @@ SCALES: dict[Profile, Scale] = {
     "paper": Scale(None, None, None, None, None, "as published", "as published", True, True),
 }  # fmt: skip
 
-# Measured with `python -m poisoning study NAME --threads 1`, checkpoints included, one run each, on
-# 2 cores of an Intel Xeon at 2.80 GHz that had three times as much other work (2026-11-23): alone
-# they take less. What is not in here has not been measured.
-MINUTES: dict[tuple[str, Profile], float] = {
-    ("baselines", "smoke"): 4.0,
-    ("black_box", "smoke"): 6.2,
-    ("patch_size", "smoke"): 5.9,
-    ("report", "smoke"): 3.0,
-}
+# What was measured, in minutes: processor time of one thread, the study by itself, its checkpoints
+# included (`python -m poisoning study NAME --profile smoke --threads 1 --out EMPTY`). A figure is
+# entered with its date and machine on docs/studies.md. What is not in here was not measured.
+MINUTES: dict[tuple[str, Profile], float] = {}
 
 SMALLEST, LARGEST = 25, 250  # training images in smoke
-
-HEADER = ("profile", "trials", "steps", "epochs", "victims", "data", "minutes on 2 cores")
-
-
-def table(study: str) -> list[tuple[str, ...]]:
-    """The profiles as lines of words under ``HEADER``; minutes are those of one study."""
-    lines = []
-    for profile, scale in SCALES.items():
-        at_most = (scale.trials, scale.steps, scale.epochs)
-        counts = ("as published" if limit is None else str(limit) for limit in at_most)
-        minutes = MINUTES.get((study, profile))
-        measured = "not measured" if minutes is None else f"{minutes:.1f}"
-        lines.append((profile, *counts, scale.victims, scale.data, measured))
-    return lines
 
 
 # --- stand-ins of the smoke profile -------------------------------------------------------------

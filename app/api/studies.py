@@ -11,7 +11,7 @@ from app.paging import DEFAULT_LIMIT
 from app.queries import studies as queries
 from app.requests import StudyRequest
 from app.schemas import CatalogueEntry, Launched, Page, StudyView
-from app.services import studies
+from app.services import studies, study_sizes
 from poisoning.studies import STUDIES
 
 router = APIRouter(tags=["studies"])
@@ -25,7 +25,13 @@ def catalogue() -> list[CatalogueEntry]:
         CatalogueEntry(
             name=name,
             title=study.title,
-            about={"description": study.description, "profiles": list(study.profiles)},
+            about={
+                "description": study.description,
+                "profiles": list(study.profiles),
+                "on_two_cores": {
+                    profile: study_sizes.of_study(name, profile).time for profile in study.profiles
+                },
+            },
         )
         for name, study in STUDIES.items()
     ]

@@ -77,8 +77,10 @@ class _Run:
         return self.model.forward_mflop * 1e6 / self.rate
 
 
-def of_experiment(session: Session, settings: Settings, spec: ExperimentSpec) -> Cost:
-    """The modelled cost of an experiment; of trials that draw a checkpoint, trial 0's."""
+def of_experiment(session: Session | None, settings: Settings, spec: ExperimentSpec) -> Cost:
+    """The modelled cost of an experiment; of trials that draw a checkpoint, trial 0's. Without a
+    session only checkpoints that are recipes are known.
+    """
     spec = spec.for_trial(0)
     data = catalog.dataset(spec.data.dataset)
     rate = flops_per_s(settings, spec.precision)
@@ -156,16 +158,18 @@ VICTIMS: dict[str, Callable[[_Run, AnyVictim], VictimCost]] = {
 }
 
 
-def _victim_model(session: Session, victim: AnyVictim) -> catalog.Model:
+def _victim_model(session: Session | None, victim: AnyVictim) -> catalog.Model:
     name = checkpoint_of(victim)
     if name is None:
         return catalog.model(getattr(victim, "model", ""))
     return _model(session, name)
 
 
-def _model(session: Session, checkpoint: str) -> catalog.Model:
+def _model(session: Session | None, checkpoint: str) -> catalog.Model:
     """The architecture of a checkpoint; of an unknown one, the commonest."""
     if checkpoint in RECIPES:
         return catalog.model(RECIPES[checkpoint].model)
-    name = session.scalar(select(Checkpoint.model).where(Checkpoint.name == checkpoint))
+    name = None
+    if session is not None:
+        name = session.scalar(select(Checkpoint.model).where(Checkpoint.name == checkpoint))
     return catalog.MODELS.get(name or "", catalog.MODELS["resnet18"])

@@ -14,7 +14,7 @@ from app.errors import Invalid, invalid
 from app.queries import studies
 from app.requests import StudyRequest
 from app.schemas import StudyView
-from app.services import exports
+from app.services import exports, study_sizes
 from app.services import studies as service
 from app.services.exports import Origin
 from app.web import forms, presets, results
@@ -107,6 +107,7 @@ def _entry(name: str, study: Any) -> dict[str, Any]:
         "title": study.title,
         "description": getattr(study, "description", ""),
         "profiles": presets.profiles_of(study),
+        "times": {p: study_sizes.of_study(name, p).time for p in presets.profiles_of(study)},
         "key": uuid.uuid4().hex,
     }
 

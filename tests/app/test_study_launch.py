@@ -43,6 +43,14 @@ def test_the_page_launches_a_study_with_and_without_a_key(client: TestClient) ->
         assert (answer.status_code, answer.headers["location"]) == (303, f"/studies/{number}")
 
 
+def test_what_a_study_takes_stands_beside_its_profiles(client: TestClient) -> None:
+    entry = client.get("/api/v1/catalogue/studies").json()[1]
+    times = entry["about"]["on_two_cores"]
+    assert entry["name"] == "baselines" and list(times) == ["smoke", "quick", "paper"]
+    page = client.get("/studies").text
+    assert all(f">{profile} · {time}</option>" in page for profile, time in times.items())
+
+
 def test_a_smoke_study_that_is_done_has_no_empty_cell(
     client: TestClient, database: Database
 ) -> None:
