@@ -1,8 +1,11 @@
 """Data sets: a card each. What their pixels hash to is what was read here, not what is claimed."""
 
+from dataclasses import dataclass
+
 from fastapi import APIRouter, Request, Response
 
 from app.errors import NotFound
+from app.paging import MAX_LIMIT
 from app.queries import checkpoints
 from app.queries.checkpoints import Filters
 from app.schemas import CheckpointView
@@ -14,6 +17,33 @@ from poisoning import catalog
 from poisoning.spec import BENCHMARK_SETUPS
 
 router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the list: whether it can be used here, and what was read of it."""
+
+    dataset: catalog.Dataset
+    has_files: bool
+    hashes: tuple[str, ...]  # md5 of all its pixels and labels, as checkpoints read them
+    checkpoints: int
+
+
+@router.get("/datasets")
+def index(request: Request, session: Reading, settings: SettingsOf) -> Response:
+    trained: dict[str, list[CheckpointView]] = {}
+    for item in checkpoints.page(session, limit=MAX_LIMIT).items:
+        trained.setdefault(item.dataset, []).append(item)
+    rows = [
+        Row(
+            row,
+            has_files(settings, row.name),
+            tuple(hashes(trained.get(row.name, []))),
+            len(trained.get(row.name, [])),
+        )
+        for row in catalog.DATASETS.values()
+    ]
+    return page(request, "datasets/index.html", rows=rows, answer=_of_all(rows))
 
 
 @router.get("/datasets/{name}")
@@ -54,3 +84,11 @@ def _answer(row: catalog.Dataset) -> str:
         f"{words.plural(len(row.classes), 'class', 'classes')}, {row.train_images:,} training and "
         f"{row.test_images:,} test images of {row.image_size} px."
     )
+
+
+def _of_all(rows: list[Row]) -> str:
+    here = sum(row.has_files for row in rows)
+    missing = (
+        f"; the files of {len(rows) - here} are not on this machine" if here < len(rows) else ""
+    )
+    return f"{words.plural(here, 'data set is', 'data sets are')} ready for use{missing}."

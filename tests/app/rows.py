@@ -100,13 +100,14 @@ def finish(session: Session, settings: Settings, experiment: models.Experiment, 
         return
     is_whole = done == experiment.trials_total
     state = "done" if is_whole else "running"
+    finished_at = AT + timedelta(seconds=68) if is_whole else None
     session.execute(
         update(models.Job)
         .where(models.Job.experiment_id == experiment.id)
-        .values(state=state, started_at=AT, attempt=1, owner="bench:1:ab")
+        .values(state=state, started_at=AT, finished_at=finished_at, attempt=1, owner="bench:1:ab")
     )
     experiment.state, experiment.started_at = state, AT
-    experiment.finished_at = AT + timedelta(seconds=68) if is_whole else None
+    experiment.finished_at = finished_at
     session.flush()
 
 

@@ -25,6 +25,9 @@ PAGES = {
     "attack": "/attacks/bullseye_polytope",
     "checkpoints": "/checkpoints",
     "workers": "/workers",
+    "queue": "/queue",
+    "tokens": "/tokens",
+    "datasets": "/datasets",
     "about": "/about",
     "not-found": "/experiments/999999",
 }

@@ -29,6 +29,9 @@ PAGES = [
     "/attacks/bullseye_polytope",
     "/attacks/no_perturbation",
     "/workers",
+    "/queue",
+    "/tokens",
+    "/datasets",
     "/about",
     "/docs",
 ]
