@@ -492,6 +492,11 @@ _register(
         730,
     ),
 )
+# These end in a mean over all places, and so take images of any size.
+SCALABLE = frozenset(
+    ("resnet18", "resnet18_w16", "resnet32_clbd", "resnet34_tiny", "mobilenet_v2",
+     "mobilenet_v2_tiny")
+)  # fmt: skip
 _STAND_IN = "not a published model; stands in for a larger one where a study is only tried out"
 _register(
     MODELS,

@@ -19,10 +19,10 @@ from torch.nn import functional
 from poisoning import data, devices, shipped
 from poisoning.data.augment import apply_views, draw_views, normalize, scaled
 from poisoning.events import CheckpointDone, Log, Message, PretrainJob, Progress
-from poisoning.models import build, shipping, store
+from poisoning.models import Network, build, shipping, store
 from poisoning.models.evaluate import Constants, clean_accuracy
 from poisoning.models.robust import attacked, robust_accuracy
-from poisoning.ops.optimizers import Sgd
+from poisoning.ops.optimizers import Adam, Sgd
 from poisoning.spec import FieldError, PretrainSpec, seed_for, spec_hash
 
 Emit = Callable[[Message], None]
@@ -110,7 +110,7 @@ class Training:
         layout = torch.channels_last if is_fast else torch.contiguous_format
         self.net = net.to(device).to(memory_format=layout)
         self.images, self.labels = images.train.images.to(device), images.train.labels.to(device)
-        self.optimizer = Sgd(self.net.parameters(), spec.momentum, spec.nesterov, spec.weight_decay)
+        self.optimizer = _optimizer(self.net, spec)
         self.steps_per_epoch = math.ceil(len(self.labels) / spec.batch_size)
 
     def run(self, state: Path, emit: Emit) -> None:
@@ -154,7 +154,7 @@ class Training:
         return attacked(self.net, images, labels, self.mean, self.std, knobs, starts, precision)
 
     def _step(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of SGD; returns the summed loss and the number named rightly, on the device."""
+        """One step; returns the summed loss and the number named rightly, on the device."""
         with devices.autocast(self.device, self.spec.precision):
             logits = self.net(inputs)
         loss = functional.cross_entropy(logits.float(), labels)
@@ -186,12 +186,11 @@ class Training:
         return torch.Generator().manual_seed(seed_for(self.spec.seed, epoch, name))
 
     def save(self, state: Path, epochs: int) -> None:
-        """Weights and momentum after ``epochs`` whole epochs, as one file or not at all."""
+        """All that goes on changing, after ``epochs`` whole epochs: one file or none."""
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
-        for name, parameter in self.net.named_parameters():
-            buffer = self.optimizer.state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"momentum.{name}"] = buffer
+        for number, parameter in enumerate(self.net.parameters()):
+            for name, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{number}.{name}"] = value
         metadata = {
             "spec_hash": spec_hash(self.spec),
             "epochs": str(epochs),
@@ -216,10 +215,14 @@ class Training:
             return 0
         net = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         store.fill(self.net, net, str(state))
-        for name, parameter in self.net.named_parameters():
-            if f"momentum.{name}" in tensors:
-                buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        for number, parameter in enumerate(self.net.parameters()):
+            prefix = f"optimizer.{number}."
+            for key in tensors:
+                if key.startswith(prefix):
+                    value = tensors[key]
+                    if value.shape == parameter.shape:  # not a count of steps
+                        value = torch.empty_like(parameter).copy_(value)
+                    self.optimizer.state[parameter][key.removeprefix(prefix)] = value
         self.seconds = float(metadata["seconds"])
         emit(Log(message=f"taken up after {metadata['epochs']} of {self.spec.epochs} epochs"))
         return int(metadata["epochs"])
@@ -247,6 +250,12 @@ class Training:
             hardware=devices.hardware(self.device),
             versions=devices.versions(),
         )
+
+
+def _optimizer(net: Network, spec: PretrainSpec) -> Sgd | Adam:
+    if spec.optimizer == "adam":
+        return Adam(net.parameters(), spec.weight_decay)
+    return Sgd(net.parameters(), spec.momentum, spec.nesterov, spec.weight_decay)
 
 
 class Tally:

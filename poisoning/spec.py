@@ -167,6 +167,9 @@ class PretrainSpec(Knobs):
     dataset: str = Field("cifar100", title="Data set", description="What it is trained on.")
     epochs: int = Field(200, ge=1, le=2000, title="Epochs")
     batch_size: int = Field(128, ge=1, le=8192, title="Batch size")
+    optimizer: Literal["sgd", "adam"] = Field(
+        "sgd", title="Optimiser", description="SGD with momentum, or Adam."
+    )
     learning_rate: float = Field(0.01, gt=0, title="Learning rate")
     schedule: Literal["steps", "one_cycle"] = Field("steps", title="Schedule")
     drop_epochs: tuple[int, ...] = Field((100, 150), title="Drop epochs")
@@ -196,6 +199,10 @@ class PretrainSpec(Knobs):
                 "model",
                 f"{model.title} takes images of {model.image_size} pixels; {dataset.title} has "
                 f"{dataset.image_size}",
+            )
+        if self.sizes and self.model not in catalog.SCALABLE:
+            raise FieldError(
+                "sizes", f"{model.title} takes images as they are; leave it empty or choose another"
             )
         if any(size > dataset.image_size for size in self.sizes):
             raise FieldError(

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torchvision.transforms.functional import resize
 
-from poisoning import data, pretrain
+from poisoning import catalog, data, pretrain
 from poisoning.events import CheckpointDone, Log, Machine, PretrainJob, Progress
-from poisoning.models import robust, store
+from poisoning.models import build, robust, store
 from poisoning.models.evaluate import clean_accuracy
 from poisoning.spec import Adversarial, FieldError, PretrainSpec
 
@@ -86,6 +87,15 @@ def test_an_interrupted_run_ends_with_the_same_weights(finished, tmp_path, kill_
     assert any(isinstance(e, Log) and f"after {epochs} of 4" in e.message for e in events)
     assert equal(weights(finished[0]), weights(tmp_path))
     assert store.content_hash(tmp_path / "net.safetensors") == events[-1].sha256
+
+
+def test_adam_goes_on_with_its_moments(tmp_path):
+    spec = SPEC.model_copy(update={"optimizer": "adam", "learning_rate": 0.003, "epochs": 2})
+    run(tmp_path / "whole", spec)
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", spec, kill_after=22)
+    run(tmp_path / "killed", spec)
+    assert equal(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
 
 
 def test_a_finished_checkpoint_is_not_trained_again(finished):
@@ -169,21 +179,31 @@ def test_one_cycle_rises_to_the_rate_and_ends_at_zero():
     assert rates[:300] == sorted(rates[:300]) and rates[299:] == sorted(rates[299:], reverse=True)
 
 
-def test_training_equals_a_plain_loop(tmp_path):
+SGD_LOOP = {"momentum": 0.9, "nesterov": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "theirs", "knobs"),
+    [
+        ({}, torch.optim.SGD, SGD_LOOP),
+        ({"model": "resnet18_w16", "sizes": (16,)}, torch.optim.SGD, SGD_LOOP),
+        ({"optimizer": "adam"}, torch.optim.Adam, {}),
+    ],
+)
+def test_training_equals_a_plain_loop(changes, theirs, knobs, tmp_path):
     """One epoch without augmentation against torch's own optimiser in the obvious loop."""
-    spec = SPEC.model_copy(
-        update={"epochs": 1, "augment": False, "schedule": "steps", "learning_rate": 0.01}
-    )
+    plain = {"epochs": 1, "augment": False, "schedule": "steps", "learning_rate": 0.001}
+    spec = SPEC.model_copy(update=plain | changes)
     run(tmp_path, spec)
     digits = data.load("digits_0_4", ".")
     training = pretrain.Training(spec, digits, torch.device("cpu"))
     net = training.net.train()
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=2e-4, foreach=False
-    )
+    optimizer = theirs(net.parameters(), lr=0.001, weight_decay=2e-4, fused=True, **knobs)
     order = torch.randperm(650, generator=training._generator(0, "order"))
     for part in order.split(64):
         x = (digits.train.images[part].float() / 255 - 0.5) / 0.5
+        if spec.sizes:
+            x = resize(x, [16, 16], antialias=True)
         loss = torch.nn.functional.cross_entropy(net(x), digits.train.labels[part])
         optimizer.zero_grad()
         loss.backward()
@@ -191,6 +211,27 @@ def test_training_equals_a_plain_loop(tmp_path):
     trained = weights(tmp_path)
     for key, value in net.state_dict().items():
         assert torch.allclose(trained[key].float(), value.float(), rtol=1e-4, atol=1e-5), key
+
+
+def test_smaller_images_come_first_in_equal_shares_of_the_epochs():
+    spec = PretrainSpec(epochs=10, sizes=(24, 24, 32))
+    sizes = [pretrain.image_size(spec, epoch) for epoch in range(10)]
+    assert sizes == [24] * 7 + [32] * 3
+    assert pretrain.image_size(PretrainSpec(), 0) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sizes": (33,)}, {"sizes": (4,)}, {"sizes": (24,), "model": "vgg11"}]
+)
+def test_sizes_that_cannot_be_are_refused(wrong):
+    with pytest.raises(ValueError, match="sizes"):
+        PretrainSpec(**wrong)
+
+
+@pytest.mark.parametrize("name", sorted(catalog.SCALABLE))
+def test_what_is_said_to_take_any_size_does(name):
+    net = build(name, 5, 32, seed=0).eval()
+    assert net(torch.zeros(2, 3, 24, 24)).shape == (2, 5)
 
 
 # --- adversarial training ---------------------------------------------------------------------
