@@ -1,4 +1,4 @@
-"""Pictures of every page at two widths and in two themes, to be looked at.
+"""Pictures of every page at three widths and in two themes, to be looked at.
 
 python -m tests.e2e.screenshots --url http://127.0.0.1:8000 --out DIR [--only leaderboard]
 """
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-WIDTHS = {"wide": (1440, 900), "narrow": (390, 844)}
+WIDTHS = {"wide": (1440, 900), "narrow": (390, 844), "huge": (2560, 1440)}
 THEMES = ("light", "dark")
 PAGES = {
     "home": "/",
@@ -20,11 +20,16 @@ PAGES = {
     "experiments-empty": "/experiments?state=cancelled&attack=no_perturbation&profile=paper",
     "launch": "/experiments/new",
     "launch-preset": "/experiments/new?do=estimate",
+    "sweeps": "/sweeps",
+    "launch-sweep": "/experiments/new?sweep.field=data.poisons&sweep.values=1,5,20",
     "studies": "/studies",
     "attacks": "/attacks",
     "attack": "/attacks/bullseye_polytope",
     "checkpoints": "/checkpoints",
     "workers": "/workers",
+    "launch-backdoor": "/experiments/new?attack.name=hidden_trigger_backdoor&do=estimate",
+    "compare": "/compare?ids=1,2",
+    "dataset": "/datasets/cifar10",
     "queue": "/queue",
     "tokens": "/tokens",
     "datasets": "/datasets",
@@ -41,6 +46,7 @@ SETTLE = """async () => {
 FOUND = {
     "experiment": ("/experiments?state=done&group=no", r"^/experiments/\d+$"),
     "experiment-open": ("/experiments?state=running&group=no", r"^/experiments/\d+$"),
+    "sweep": ("/sweeps", r"^/sweeps/\d+$"),
     "study": ("/studies", r"^/studies/\d+$"),
     "checkpoint": ("/checkpoints", r"^/checkpoints/[a-z0-9]"),
 }

@@ -109,6 +109,14 @@ def test_pages_mark_it_and_say_what_the_mark_means(
     assert 'class="star"' not in text and NOTE not in text
 
 
+def test_a_page_says_at_what_width_its_experiment_stops(
+    browser: TestClient, measured: dict[str, int]
+) -> None:
+    text = browser.get(f"/experiments/{measured['sequential']}").text
+    assert "<dt>Stops when intervals are</dt><dd>2 points wide</dd>" in text
+    assert "Stops when" not in browser.get(f"/experiments/{measured['fixed']}").text
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "markdown", "latex"])
 def test_files_say_the_same(browser: TestClient, measured: dict[str, int], form: str) -> None:
     pair = f"{measured['fixed']},{measured['sequential']}"
