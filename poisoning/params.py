@@ -256,11 +256,11 @@ class WitchesBrew(Knobs):
     restarts: int = Field(
         8, ge=1, le=64, title="Restarts", description="Random starts; the lowest loss is kept."
     )
-    learning_rate: float | None = Field(
-        None,
+    learning_rate: float = Field(
+        0.1,
         gt=0,
         title="Learning rate",
-        description="Signed Adam's, in normalised pixel units; empty: 0.1 J / 512 / surrogates.",
+        description="Signed Adam's, in normalised pixel units; divided by the number of surrogates.",
     )
     augment: bool = Field(
         True,

@@ -49,7 +49,7 @@ def craft(params: WitchesBrew, batch: CraftBatch, surrogates: Surrogates, report
             x, m, v = random_start(batch, eps), zeros, zeros
         loss, g = brew.loss_and_gradient(x, params.max_shift if params.augment else None)
         u, m, v = adam.step(g.sign(), m, v, t + 1)
-        rate = learning_rate(params, x_b.shape[1], len(surrogates), t)
+        rate = learning_rate(params, len(surrogates), t)
         x = projections.linf(x - rate * std * u, x_b, eps)
         if t + 1 == params.steps:
             final = brew.loss(x)
@@ -67,10 +67,9 @@ def objective(
     return Brew(batch, surrogates).loss(poisons)
 
 
-def learning_rate(params: WitchesBrew, poisons: int, surrogates: int, t: int) -> float:
+def learning_rate(params: WitchesBrew, surrogates: int, t: int) -> float:
     """The rate, in normalised pixel units, of step ``t`` = 0, 1, ... of a restart."""
-    first = params.learning_rate or 0.1 * poisons / 512 / surrogates
-    return first * 0.1 ** sum(t >= params.steps // part for part in PARTS)
+    return params.learning_rate / surrogates * 0.1 ** sum(t >= params.steps // part for part in PARTS)
 
 
 def random_start(batch: CraftBatch, eps: float) -> Tensor:

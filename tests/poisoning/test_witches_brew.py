@@ -69,7 +69,7 @@ def plain_loop(nets, base, target, y, generator):
         noise = EPS * torch.randn(base.shape, generator=generator)
         x = (base + noise.clamp(-EPS, EPS)).clamp(0, 1)
         z = torch.nn.Parameter(tiny.normalized(x))
-        optimizer = torch.optim.Adam([z], lr=KNOBS.learning_rate)
+        optimizer = torch.optim.Adam([z], lr=KNOBS.learning_rate / len(nets))
         drops = [KNOBS.steps // part for part in (2.667, 1.6, 1.142)]
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops, 0.1)
         for _ in range(KNOBS.steps):
@@ -288,9 +288,9 @@ def test_in_bf16_it_points_the_same_way(rows, digits, monkeypatch):
 
 def test_the_rate_is_the_published_one_and_drops_where_published():
     knobs = WitchesBrew()
-    assert wib.learning_rate(knobs, 512, 1, 0) == pytest.approx(0.1)
-    assert wib.learning_rate(knobs, 256, 4, 0) == pytest.approx(0.1 / 8)
-    rates = [wib.learning_rate(WitchesBrew(learning_rate=1), 5, 3, t) for t in range(250)]
+    assert wib.learning_rate(knobs, 1, 0) == pytest.approx(0.1)
+    assert wib.learning_rate(knobs, 4, 0) == pytest.approx(0.1 / 4)
+    rates = [wib.learning_rate(WitchesBrew(learning_rate=1), 1, t) for t in range(250)]
     drops = [t for t in range(1, 250) if rates[t] < rates[t - 1]]
     assert drops == [93, 156, 218]
     assert rates[-1] == pytest.approx(0.001)
