@@ -260,7 +260,7 @@ class WitchesBrew(Knobs):
         0.1,
         gt=0,
         title="Learning rate",
-        description="Signed Adam's, in normalised pixel units; divided by the number of surrogates.",
+        description="In normalised pixel units; divided by the number of surrogates.",
     )
     augment: bool = Field(
         True,

@@ -69,7 +69,8 @@ def objective(
 
 def learning_rate(params: WitchesBrew, surrogates: int, t: int) -> float:
     """The rate, in normalised pixel units, of step ``t`` = 0, 1, ... of a restart."""
-    return params.learning_rate / surrogates * 0.1 ** sum(t >= params.steps // part for part in PARTS)
+    drops = sum(t >= params.steps // part for part in PARTS)
+    return params.learning_rate / surrogates * 0.1**drops
 
 
 def random_start(batch: CraftBatch, eps: float) -> Tensor:
