@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from poisoning.params import AnyVictim, Recipe
-from poisoning.recipes import RECIPES
+from poisoning.recipes import RECIPES, brief
 from poisoning.spec import SAMPLED, DataSpec, ExperimentSpec, Profile, checkpoint_of
 
 
@@ -22,6 +22,7 @@ class Scale:
     trials: int | None
     steps: int | None  # of crafting, at most
     epochs: int | None  # of a victim's training, at most
+    end_to_end_epochs: int | None  # where all of it is trained from a checkpoint on, at most
     restarts: int | None
     checkpoints: int | None  # of those a trial draws from, at most
     victims: str
@@ -32,15 +33,19 @@ class Scale:
 
 SCALES: dict[Profile, Scale] = {
     "smoke": Scale(
-        5, 20, 10, 1, 2, "stand-ins of the same building blocks, 8 wide",
+        5, 20, 10, 10, 1, 2, "stand-ins of the same building blocks, 8 wide",
         "digits, or seven classes of Tiny ImageNet: 25 to 250 images", False, False,
     ),
     "quick": Scale(
-        20, 400, 16, 1, 2, "as published; checkpoints of 8 epochs (16 adversarial)",
+        20, 250, 16, 2, 1, 2,
+        "as published, end to end only the quickest to train; checkpoints of 8 to 16 epochs",
         "as published up to 5,000 images, a tenth of what is larger; setups drawn", True, False,
     ),
-    "paper": Scale(None, None, None, None, None, "as published", "as published", True, True),
+    "paper": Scale(None, None, None, None, None, None, "as published", "as published", True, True),
 }  # fmt: skip
+# Trained end to end, a trial of these costs as much as all of its other work together. Quick leaves
+# them out where the same experiment trains a ResNet-18 end to end.
+COSTLY = ("mobilenet_v2", "vgg11")
 
 # What was measured, in minutes: processor time of one thread, the study by itself, its checkpoints
 # included (`python -m poisoning study NAME --profile smoke --threads 1 --out EMPTY`). A figure is
@@ -89,6 +94,8 @@ def scaled(spec: ExperimentSpec, profile: Profile) -> ExperimentSpec:
     raw = spec.model_dump(mode="json")
     scale = SCALES[profile]
     raw |= {"profile": profile, "trials": scale.trials}
+    if profile == "quick":
+        raw["precision"] = "fast"
     for knob, most in (("steps", scale.steps), ("restarts", scale.restarts)):
         if raw["attack"].get(knob) is not None:
             raw["attack"][knob] = min(raw["attack"][knob], most)
@@ -97,14 +104,27 @@ def scaled(spec: ExperimentSpec, profile: Profile) -> ExperimentSpec:
         names = [name_of(name) for name in raw[field]]
         raw[field] = list(dict.fromkeys(names))
     raw["sampled_from"] = raw["sampled_from"][: scale.checkpoints]
-    raw["victims"] = [_victim(victim, profile, name_of) for victim in spec.victims]
+    raw["victims"] = [_victim(spec.victims[v], profile, name_of) for v in kept(spec, profile)]
     raw["data"] |= _quick_data(spec.data) if profile == "quick" else _smoke_data(spec.data)
     return ExperimentSpec.model_validate(raw)
 
 
+def kept(spec: ExperimentSpec, profile: Profile) -> tuple[int, ...]:
+    """The positions of a paper's victims that are trained in another profile."""
+    victims = spec.for_trial(0).victims
+    everyone = tuple(range(len(victims)))
+    whole = [v for v in everyone if victims[v].regime == "end_to_end"]
+    models = {v: RECIPES[checkpoint_of(victims[v]) or ""].model for v in whole}
+    if profile != "quick" or "resnet18" not in models.values():
+        return everyone
+    return tuple(v for v in everyone if models.get(v) not in COSTLY)
+
+
 def _victim(victim: AnyVictim, profile: Profile, name_of: Any) -> dict[str, Any]:
     raw = victim.model_dump(mode="json")
-    raw["recipe"] = shortened(victim.recipe, SCALES[profile].epochs).model_dump(mode="json")
+    scale = SCALES[profile]
+    most = scale.end_to_end_epochs if victim.regime == "end_to_end" else scale.epochs
+    raw["recipe"] = shortened(victim.recipe, most).model_dump(mode="json")
     if (name := checkpoint_of(victim)) is not None:
         raw["checkpoint"] = name_of(name)
     elif profile == "smoke":
@@ -155,12 +175,7 @@ def _smaller(data: DataSpec, size: int) -> dict[str, Any]:
 
 
 def _brief(name: str) -> str:
-    """The same network after a short training."""
-    if name == SAMPLED:
-        return name
-    short = "16ep" if RECIPES[name].adversarial else "8ep"
-    stem, _, seed = name.rpartition("-s")
-    return f"{stem.rsplit('-', 1)[0]}-{short}-s{int(seed) % 2}"
+    return name if name == SAMPLED else brief(name)
 
 
 def _small_name(dataset: str) -> Any:

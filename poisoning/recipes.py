@@ -136,7 +136,6 @@ def _extractors() -> dict[str, PretrainSpec]:
     for name, spec in _SHIPPED.items():
         recipes |= _seeded(spec, name, SEEDS)
     for model in ("resnet18", "vgg11", "mobilenet_v2"):
-        recipes |= _seeded(_of(model, _BRIEF), f"{model}-cifar100-8ep", SEEDS)
         recipes |= _seeded(_of(model, _BENCHMARK), f"{model}-cifar100-200ep", SEEDS)
     tiny = _BENCHMARK.model_copy(update={"dataset": "tinyimagenet_first_half", "batch_size": 64})
     for model in ("vgg16_tiny", "resnet34_tiny", "mobilenet_v2_tiny"):
@@ -248,6 +247,15 @@ def _of_smoke() -> dict[str, PretrainSpec]:
     knobs = Adversarial(steps=2, step_size_255=6)
     add("resnet6_w8", "tinyimagenet_subset", (0,), epochs=2, adversarial=knobs)
     return recipes
+
+
+def brief(name: str) -> str:
+    """The recipe of the same network after a short training."""
+    stem, _, seed = name.rpartition("-s")
+    stem = stem.rpartition("-")[0]
+    epochs = "16ep" if RECIPES[name].adversarial else "8ep"
+    found = [shipped for shipped in _SHIPPED if shipped.rpartition("-")[0] == stem]
+    return f"{found[0] if found else f'{stem}-{epochs}'}-s{int(seed) % 2}"
 
 
 # What a list of recipes shows, and all that is known by name.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from poisoning import presets
-from poisoning.profiles import SCALES, scaled
+from poisoning.profiles import SCALES, kept, scaled
 from poisoning.published import NOTHING, Published
 from poisoning.results import Results
 from poisoning.spec import ExperimentSpec, FieldError, Profile
@@ -115,6 +115,17 @@ def in_profiles(paper: Callable[[], Sequence[Line]]) -> Callable[[Profile], Sequ
 
     @cache
     def lines(profile: Profile) -> tuple[Line, ...]:
-        return tuple(replace(line, spec=scaled(line.spec, profile)) for line in paper())
+        return tuple(_in_profile(line, profile) for line in paper())
 
     return lines
+
+
+def _in_profile(line: Line, profile: Profile) -> Line:
+    """Without the places of victims that the profile does not train."""
+    position = {victim: i for i, victim in enumerate(kept(line.spec, profile))}
+    places = tuple(
+        replace(place, victims=tuple(position[victim] for victim in place.victims))
+        for place in line.places
+        if position.keys() >= set(place.victims)
+    )
+    return Line(line.title, scaled(line.spec, profile), places)

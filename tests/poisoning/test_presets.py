@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from poisoning import presets, profiles
-from poisoning.recipes import RECIPES
+from poisoning.recipes import RECIPES, brief
 from poisoning.spec import SAMPLED, ExperimentSpec, FieldError, vary
+from poisoning.studies import STUDIES
 
 
 def test_the_settings_of_the_original_papers_are_exact():
@@ -103,3 +104,40 @@ def test_only_the_paper_profile_is_compared_with_what_is_published():
 def test_no_torch_is_needed():
     code = "import sys, poisoning.presets, poisoning.profiles; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- quick ------------------------------------------------------------------------------------
+
+
+def transfer(title, profile):
+    lines = STUDIES["benchmark_cifar10_transfer"].lines(profile)
+    return next(line for line in lines if line.title == title)
+
+
+def test_quick_computes_fast_and_trains_end_to_end_briefly_and_only_the_quickest():
+    frozen = transfer("BP: CIFAR-10, transfer, frozen extractor", "quick")
+    assert (frozen.spec.precision, frozen.spec.attack.steps) == ("fast", 250)
+    assert [RECIPES[victim.checkpoint].model for victim in frozen.spec.victims] == [
+        "resnet18", "resnet18", "mobilenet_v2", "vgg11",
+    ]  # fmt: skip
+    whole = transfer("BP: CIFAR-10, transfer, end to end", "quick")
+    assert [victim.checkpoint for victim in whole.spec.victims] == [
+        "resnet18-cifar100-10ep-s0", "resnet18-cifar100-10ep-s1",
+    ]  # fmt: skip
+    assert {victim.recipe.epochs for victim in whole.spec.victims} == {2}
+    assert [(place.column, place.victims) for place in whole.places] == [
+        ("white box", (0,)), ("grey box", (1,)),
+    ]  # fmt: skip
+    assert len(transfer(whole.title, "paper").spec.victims) == 4
+
+
+def test_quick_has_only_checkpoints_that_are_short_and_those_that_come_with_us():
+    for study in STUDIES.values():
+        if "quick" not in study.profiles:
+            continue
+        for _, spec in study.experiments("quick"):
+            for _, name in spec.checkpoint_names():
+                assert name == SAMPLED or RECIPES[name].epochs <= 16
+    assert brief("vgg11-cifar100-200ep-s1") == "vgg11-cifar100-16ep-s1"
+    assert brief("resnet18-cifar10-200ep-s7") == "resnet18-cifar10-8ep-s1"
+    assert brief("resnet18-cifar10-adv-200ep-s0") == "resnet18-cifar10-adv-16ep-s0"
