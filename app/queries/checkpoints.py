@@ -1,18 +1,27 @@
 """The catalogue of checkpoints."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import paging
 from app.errors import NotFound
-from app.models import Checkpoint, Job
+from app.models import Checkpoint, Experiment, ExperimentCheckpoint, Job
 from app.queries import titles
 from app.schemas import CheckpointView, Page
 
 LIST = "checkpoints"
+
+
+@dataclass(frozen=True)
+class ExperimentUse:
+    id: int
+    title: str
+    attack: str
+    state: str
 
 
 class Filters(BaseModel):
@@ -88,3 +97,17 @@ def views(session: Session, rows: Sequence[Checkpoint]) -> list[CheckpointView]:
         )
         for row in rows
     ]
+
+
+def uses(session: Session, checkpoint_id: int, limit: int) -> tuple[list[ExperimentUse], int]:
+    """The latest experiments with it as surrogate or victim, and how many there are."""
+    mine = ExperimentCheckpoint.checkpoint_id == checkpoint_id
+    rows = session.execute(
+        select(Experiment.id, Experiment.title, Experiment.attack, Experiment.state)
+        .join(ExperimentCheckpoint, ExperimentCheckpoint.experiment_id == Experiment.id)
+        .where(mine)
+        .order_by(Experiment.id.desc())
+        .limit(limit)
+    )
+    total = session.scalar(select(func.count()).select_from(ExperimentCheckpoint).where(mine))
+    return [ExperimentUse(*row) for row in rows], total or 0
