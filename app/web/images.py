@@ -26,6 +26,9 @@ router = APIRouter()
 Kind = Literal["base", "poison", "difference", "target", "patched"]
 Pixels = NDArray[np.uint8]
 FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+ACROSS = 10  # poisons in a row of a sheet
+MOST_ON_SHEET = 100  # poisons
+Zoom = Annotated[int, Query(ge=1, le=4)]
 Factor = Annotated[int | None, Query(ge=1, le=amplify.MOST)]
 
 
@@ -102,6 +105,20 @@ def picture(store: StoreOf, sha256: str, kind: Kind, index: int, factor: Factor 
     return Response(buffer.getvalue(), media_type="image/png", headers=FOR_EVER)
 
 
+@router.get("/poison-sets/{sha256}/gallery.png")
+def gallery(store: StoreOf, sha256: str, zoom: Zoom = 2, factor: Factor = None) -> Response:
+    """All in one picture: the target, then bases above poisons above what changed."""
+    try:
+        pixels = sheet(find(store, sha256), zoom, factor)
+    except NotStored:
+        raise NotFound("there is no such poison set on this server") from None
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    name = f"poison-set-{sha256[:12]}.png"
+    headers = FOR_EVER | {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(buffer.getvalue(), media_type="image/png", headers=headers)
+
+
 @router.get("/poison-sets/{sha256}.safetensors")
 def download(store: StoreOf, sha256: str) -> Response:
     try:
@@ -114,6 +131,34 @@ def download(store: StoreOf, sha256: str) -> Response:
         filename=f"poison-set-{sha256[:12]}.safetensors",
         headers=FOR_EVER,
     )
+
+
+def sheet(pictures: Pictures, zoom: int, factor: int | None) -> Pixels:
+    """The gallery on white, uint8 [H, W, 3], every stored pixel a square of ``zoom`` pixels."""
+    kinds: list[Kind] = ["poison"] if pictures.bases is None else ["base", "poison", "difference"]
+    aims: list[Kind] = ["target"] if pictures.patched is None else ["target", "patched"]
+    rows = [[_pixels(pictures, kind, 0, factor) for kind in aims]]
+    blocks = [1]  # rows that belong together
+    count = min(len(pictures.poisons), MOST_ON_SHEET)
+    for first in range(0, count, ACROSS):
+        numbers = range(first, min(first + ACROSS, count))
+        rows += [[_pixels(pictures, kind, j, factor) for j in numbers] for kind in kinds]
+        blocks.append(len(kinds))
+    side, gap = pictures.size * zoom, 2 * zoom
+    wide = max(map(len, rows))
+    height = len(rows) * (side + gap) + len(blocks) * 2 * gap + gap
+    canvas = np.full((height, wide * (side + gap) + gap, 3), 255, np.uint8)
+    top = gap
+    for block in blocks:
+        for row in rows[:block]:
+            for at, tile in enumerate(row):
+                left = gap + at * (side + gap)
+                large = tile.transpose(1, 2, 0).repeat(zoom, 0).repeat(zoom, 1)
+                canvas[top : top + side, left : left + side] = large
+            top += side + gap
+        del rows[:block]
+        top += 2 * gap
+    return canvas
 
 
 def _pixels(pictures: Pictures, kind: Kind, index: int, factor: int | None) -> Pixels:

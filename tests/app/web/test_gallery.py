@@ -64,3 +64,31 @@ def test_a_broken_poison_set_does_not_break_the_page(app: FastAPI, full: TestCli
     images._load.cache_clear()
     answer = full.get("/experiments/2/trials/3")
     assert answer.status_code == 200 and "not on this server" in answer.text
+
+
+@pytest.mark.parametrize("zoom", [1, 3])
+def test_the_whole_gallery_is_one_picture_of_the_stored_pixels(full: TestClient, zoom: int) -> None:
+    text = full.get("/experiments/2/trials/0").text
+    found = re.search(r'href="(/poison-sets/[0-9a-f]{64}/gallery\.png)"', text)
+    assert found
+    answer = full.get(found[1], params={"zoom": zoom})
+    assert "attachment" in answer.headers["content-disposition"]
+    sheet = np.asarray(Image.open(io.BytesIO(answer.content)))
+    side, gap = 32 * zoom, 2 * zoom
+    assert sheet.shape[1] == 5 * (side + gap) + gap  # as many across as there are poisons
+
+    def tile(row: int, column: int) -> np.ndarray:
+        top = gap + row * (side + gap) + (2 * gap if row else 0)
+        left = gap + column * (side + gap)
+        return sheet[top : top + side : zoom, left : left + side : zoom]
+
+    def stored(picture: str) -> np.ndarray:
+        address = found[1].replace("gallery.png", picture)
+        return np.asarray(Image.open(io.BytesIO(full.get(address).content)))
+
+    assert (tile(0, 0) == stored("target/0.png")).all()
+    for row, kind in enumerate(("base", "poison", "difference"), start=1):
+        for column in range(5):
+            assert (tile(row, column) == stored(f"{kind}/{column}.png")).all()
+    assert full.get(found[1], params={"zoom": 9}).status_code == 422
+    assert full.get(f"/poison-sets/{'0' * 64}/gallery.png").status_code == 404
