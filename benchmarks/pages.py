@@ -60,8 +60,11 @@ PAGES = {
     "a study with its tables": "/studies/1",
     "checkpoints": "/checkpoints",
     "a checkpoint": f"/checkpoints/{WHITE}",
+    "data sets": "/datasets",
     "a data set": "/datasets/digits_5_9",
     "workers": "/workers",
+    "queue": "/queue",
+    "tokens": "/tokens",
     "sweeps": "/sweeps",
     "experiments, JSON": "/api/v1/experiments",
     "a leaderboard, JSON": "/api/v1/leaderboards/{board}",
@@ -115,6 +118,8 @@ def fill(session: Session, settings: Settings, count: int) -> None:
         ]
     _insert(session, models.Experiment, (_experiment(n, s) for n, s in enumerate(made, 1)))
     _insert(session, models.Job, (_job(n) for n in range(1, count + 1)))
+    uses = product(range(1, count + 1), (1, 2))
+    _insert(session, models.ExperimentCheckpoint, (_use(n, which) for n, which in uses))
     numbers = range(count * TRIALS)
     _insert(session, models.Trial, (_trial(at, made, chance) for at in numbers))
     outcomes = (_outcome(at, victim, made, chance) for at in numbers for victim in (0, 1))
@@ -179,7 +184,13 @@ def _experiment(number: int, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(number: int) -> dict[str, Any]:
-    return {"id": number, "kind": "trials", "state": "done", "experiment_id": number}
+    ended = AT + timedelta(minutes=number + 1)
+    done = {"state": "done", "started_at": ended, "finished_at": ended}
+    return {"id": number, "kind": "trials", "experiment_id": number, **done}
+
+
+def _use(experiment: int, checkpoint: int) -> dict[str, Any]:
+    return {"experiment_id": experiment, "checkpoint_id": checkpoint}
 
 
 def _trial(at: int, made: Made, chance: random.Random) -> dict[str, Any]:

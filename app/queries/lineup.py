@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app.models import Checkpoint, Experiment, ExperimentCheckpoint, Job, Trial, Worker
 
@@ -59,7 +59,11 @@ def waiting(session: Session, limit: int) -> list[Place]:
 def ended(session: Session, limit: int) -> list[Place]:
     """The latest first."""
     jobs = session.scalars(
-        select(Job).where(Job.state.in_(ENDED)).order_by(Job.id.desc()).limit(LOOKED_AT)
+        select(Job)
+        .where(Job.state.in_(ENDED))
+        .options(defer(Job.provenance))  # long, and not shown
+        .order_by(Job.id.desc())
+        .limit(LOOKED_AT)
     )
     latest = sorted((job for job in jobs if job.finished_at), key=_end, reverse=True)
     return _places(session, latest[:limit])

@@ -17,7 +17,7 @@ ZOOMS = (2, 3, 4, 6)
 OPEN = ("queued", "running", "waiting")
 MAX_COLUMNS = 200
 POISON_PX, TARGET_PX, CLOSELY_PX = (
-    128,
+    96,
     192,
     256,
 )  # about as large as drawn, in whole multiples of the image
