@@ -7,6 +7,7 @@ No torch in here.
 
 import json
 from pathlib import Path
+from typing import Any
 
 from poisoning.spec import PretrainSpec
 
@@ -21,3 +22,35 @@ def find(name: str, spec: PretrainSpec) -> Path | None:
     except FileNotFoundError:
         return None
     return path if PretrainSpec.model_validate(card["recipe"]) == spec else None
+
+
+HEADER = ("checkpoint", "file", "clean, of 10,000 test images", "recipe", "trained on")
+
+
+def table() -> list[tuple[str, ...]]:
+    """What comes with us, a line each under HEADER, read off the cards."""
+    return [_line(json.loads(card.read_text("utf-8"))) for card in sorted(FOLDER.glob("*.json"))]
+
+
+def _line(card: dict[str, Any]) -> tuple[str, ...]:
+    recipe, size = card["recipe"], (FOLDER / f"{card['name']}.safetensors").stat().st_size
+    sizes = f", images of {', '.join(map(str, recipe['sizes']))} px" if recipe.get("sizes") else ""
+    steps = f"{recipe['epochs']} epochs{sizes}, batch {recipe['batch_size']}"
+    rate = f"rate {recipe['learning_rate']:g} ({recipe['schedule'].replace('_', ' ')})"
+    return (
+        f"`{card['name']}`",
+        f"{size / 1e6:.1f} MB",
+        f"{100 * card['clean_accuracy']:.2f} %",
+        f"{steps}, {rate}, seed {recipe['seed']}, {recipe['precision']}",
+        f"{card['hardware']}, {card['seconds'] / 60:.0f} min",
+    )
+
+
+def markdown() -> str:
+    """The same as a table in Markdown."""
+    lines = [HEADER, ("---",) * len(HEADER), *table()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    print(markdown())

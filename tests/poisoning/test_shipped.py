@@ -1,6 +1,7 @@
 """Checkpoints that come with the project: taken, not trained, and judged as they are stored."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,3 +81,10 @@ def test_the_command_stores_one_and_refuses_a_foreign_one(shelf, tmp_path, capsy
     assert cli.main(["ship", str(made), "--to", str(tmp_path / "new")]) == 2
     assert "not trained by a recipe of ours" in capsys.readouterr().err
     assert cli.main(["ship", str(tmp_path / "nothing.safetensors")]) == 2
+
+
+def test_the_page_says_what_the_cards_say():
+    page = Path(__file__).parents[2] / "docs" / "checkpoints.md"
+    assert shipped.markdown() in page.read_text(encoding="utf-8")
+    names = [line[0].strip("`") for line in shipped.table()]
+    assert names == sorted(path.stem for path in shipped.FOLDER.glob("*.safetensors"))
