@@ -146,7 +146,9 @@ def _trial(row: Json) -> TrialDone:
 
 def _outcome(row: Json) -> OutcomeResult:
     judged = Judged.model_fields
-    same = set(OutcomeResult.model_fields) - {"poisoned", "twin", "extras", "explanation"}
+    # REST names a provenance by its hash; a verdict needs none
+    apart = {"poisoned", "twin", "extras", "explanation", "provenance"}
+    same = set(OutcomeResult.model_fields) - apart
     return OutcomeResult(
         poisoned=Judged(**{name: row[name] for name in judged}),
         twin=Judged(**{name: row[f"twin_{name}"] for name in judged}),

@@ -42,7 +42,9 @@ def view() -> dict[str, Any]:
     outcome = DONE.outcomes[0].model_dump(exclude={"poisoned", "twin"})
     outcome |= POISONED.model_dump() | {f"twin_{k}": v for k, v in TWIN.model_dump().items()}
     shown = OutcomeView.model_validate(
-        outcome | {"title": "ConvNet", "prediction_name": "6", "twin_prediction_name": "5"}
+        outcome
+        | {"title": "ConvNet", "prediction_name": "6", "twin_prediction_name": "5"}
+        | {"provenance": "d" * 64}
     )
     same = DONE.model_dump(include=set(TrialView.model_fields) - {"outcomes"})
     return TrialView.model_validate(
