@@ -45,8 +45,8 @@ def run(settings: Settings, home: Path | None = None, console: Console | None = 
     with place as folder:
         apart = {"home": folder, "port": 0, "host": "127.0.0.1", "demonstration": False}
         apart |= {"database_url": None, "broker_url": None}
-        if "workers" not in settings.model_fields_set and (os.cpu_count() or 1) > 1:
-            apart["workers"] = 2  # its networks are too small to keep more than a core busy each
+        if "workers" not in settings.model_fields_set:
+            apart["workers"] = None  # as many as this machine carries, whoever else has a broker
         alone = Settings(**settings.model_dump() | apart)
         with _served(alone, console) as url, Client(url) as bench:
             study = _follow(bench, bench.launch_study(STUDY, PROFILE)["id"], console)

@@ -5,8 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app import machine
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -35,11 +37,14 @@ class Settings(BaseSettings):
     threads: PositiveInt | None = Field(
         None, description="Torch threads of a worker; empty: all cores, shared by the workers."
     )
-    workers: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="How many jobs this machine runs at once; with GPUs, one for each."
-    )
     memory_mib: PositiveInt | None = Field(
-        None, description="Memory a batch may take; empty: what this machine has available."
+        None, description="Memory of all jobs at once; empty: what this machine has available."
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        None,
+        validate_default=True,
+        description="How many jobs this machine runs at once; with GPUs, one for each. Empty: two "
+        "without a broker and a GPU, with two cores and 4 GiB; else one.",
     )
     lease_s: PositiveFloat = Field(
         60, description="A silent worker's job is taken back after this."
@@ -73,6 +78,19 @@ class Settings(BaseSettings):
         """``DOSIMETER_BROKER_URL=`` in a file means: none."""
         return None if value == "" else value
 
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _of_this_machine(cls, value: object, info: ValidationInfo) -> object:
+        """Empty: as many as this machine carries. Whoever has a broker counts workers himself."""
+        if value not in (None, ""):
+            return value
+        known = info.data
+        if known.get("broker_url") is not None:
+            return 1
+        return machine.jobs_at_once(
+            known.get("device", "auto"), known.get("threads"), known.get("memory_mib")
+        )
+
     @property
     def is_loopback(self) -> bool:
         return self.host in LOOPBACK
@@ -88,13 +106,16 @@ class Settings(BaseSettings):
         """
         if self.workers == 1:
             return self
-        share: dict[str, object] = {"workers": 1}
-        if self.threads is None:
-            share["threads"] = max(1, (os.cpu_count() or 1) // self.workers)
-        gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+        share: dict[str, object] = {"threads": self.threads_each}
+        gpus = machine.nvidia_gpus()
         if gpus > 1 and self.device in ("auto", "cuda"):
             share["device"] = f"cuda:{number % gpus}"
         return self.model_copy(update=share)
+
+    @property
+    def threads_each(self) -> int:
+        """Torch threads of one worker."""
+        return self.threads or max(1, machine.cores() // self.workers)
 
     @cached_property
     def root(self) -> Path:

@@ -5,7 +5,6 @@ from-scratch victims train the whole network, three forward passes' worth per im
 """
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -109,8 +108,8 @@ def of_pretraining(settings: Settings, spec: PretrainSpec) -> float:
 
 
 def flops_per_s(settings: Settings, precision: str) -> float:
-    cores = settings.threads or os.cpu_count() or 1
-    rate = GPU_GFLOPS if is_gpu(settings) else CPU_GFLOPS * cores
+    """Of one of this machine's workers."""
+    rate = GPU_GFLOPS if is_gpu(settings) else CPU_GFLOPS * settings.threads_each
     return rate * 1e9 * (FAST_GAIN if precision == "fast" else 1.0)
 
 

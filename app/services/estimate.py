@@ -5,11 +5,9 @@ of the same attack, training by victims of the same regime. The basis says what 
 """
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,6 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app import machine
 from app.errors import Invalid
 from app.models import Checkpoint, Experiment, Outcome, Trial
 from app.schemas import Estimate
@@ -31,6 +30,7 @@ START_S = 6.0  # a child process: imports, data, checkpoints
 MAX_BATCH = 32
 MAX_BATCH_SLOW = 4  # on a processor, of trials that take
 SLOW_S = 30.0  # this long: what a killed worker loses is minutes
+SHARED_S = 60.0  # a worker that takes a part of an experiment has at least so much to do
 MAX_BATCH_GPU = 128
 CALIBRATED_ON = 10  # latest experiments
 LOOKED_AT = 40  # latest experiments, of whatever regime
@@ -42,12 +42,13 @@ def estimate(session: Session, settings: Settings, spec: ExperimentSpec) -> Esti
     """
     fit.check(session, spec)
     cost, basis = _calibrated(session, settings, spec)
-    batch = batch_size(settings, cost)
-    batches = math.ceil(spec.trials / batch)
-    pretrain = sum(_pretrain_s(session, settings, name) for name in checkpoints_of(spec))
-    craft = spec.trials * cost.craft_s
+    batches = _count(settings, cost, spec.trials)
+    at_once = min(settings.workers, batches)
+    trainings = [_pretrain_s(session, settings, name) for name in checkpoints_of(spec)]
+    pretrain = max(max(trainings, default=0.0), sum(trainings) / settings.workers)
+    craft = spec.trials * cost.craft_s / at_once
     victims = sum(spec.trials * v.trial_s + batches * v.batch_s + v.once_s for v in cost.victims)
-    victims += batches * START_S
+    victims = (victims + batches * START_S) / at_once
     return Estimate(
         seconds=pretrain + craft + victims,
         craft_seconds=craft,
@@ -55,7 +56,7 @@ def estimate(session: Session, settings: Settings, spec: ExperimentSpec) -> Esti
         pretrain_seconds=pretrain,
         basis=basis,
         batches=batches,
-        memory_mib=cost.shared_mib + min(batch, spec.trials) * cost.trial_mib,
+        memory_mib=cost.shared_mib + math.ceil(spec.trials / batches) * cost.trial_mib,
     )
 
 
@@ -65,9 +66,16 @@ def plan(session: Session, settings: Settings, spec: ExperimentSpec, first: int 
     """
     cost, _ = _calibrated(session, settings, spec)
     many = spec.trials - first
-    count = math.ceil(many / batch_size(settings, cost))
+    count = _count(settings, cost, many)
     edges = [first + round(many * i / count) for i in range(count + 1)]
     return [range(a, b) for a, b in pairwise(edges)]
+
+
+def _count(settings: Settings, cost: Cost, trials: int) -> int:
+    """How many batches so many trials make; of trials that take long, one for every worker."""
+    count = math.ceil(trials / batch_size(settings, cost))
+    is_long = trials * cost.trial_s > SHARED_S * settings.workers
+    return max(count, min(trials, settings.workers)) if is_long else count
 
 
 def batch_size(settings: Settings, cost: Cost) -> int:
@@ -82,7 +90,8 @@ def batch_size(settings: Settings, cost: Cost) -> int:
             f"lower it (or use a smaller {'surrogate' if is_trial else 'victim'}), or set "
             "DOSIMETER_MEMORY_MIB if the workers have more",
         )
-    fits = (room - cost.shared_mib) / cost.trial_mib if room is not None else math.inf
+    share = room / settings.workers if room is not None else math.inf
+    fits = (share - cost.shared_mib) / cost.trial_mib  # one alone may take what others leave
     in_time = settings.batch_seconds / cost.trial_s if cost.trial_s else math.inf
     return int(max(1, min(fits, in_time, _largest(settings, cost))))
 
@@ -99,18 +108,10 @@ def checkpoints_of(spec: ExperimentSpec) -> list[str]:
 
 
 def available_mib(settings: Settings) -> float | None:
-    """Memory a batch may take; None where it cannot be known from here (a GPU's)."""
+    """Memory of all jobs at once; None where it cannot be known from here (a GPU's)."""
     if settings.memory_mib is not None:
         return float(settings.memory_mib)
-    if costs.is_gpu(settings):
-        return None
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) / 1024
-    except OSError:
-        pass  # not Linux: all of the machine's memory is the next best figure
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+    return None if costs.is_gpu(settings) else machine.available_mib()
 
 
 def _pretrain_s(session: Session, settings: Settings, name: str) -> float:

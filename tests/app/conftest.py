@@ -41,7 +41,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, migrated: Path) -> Settings:
     """Settings of an installation that exists, with nothing in it."""
-    chosen = Settings(_env_file=None, home=tmp_path / "home", memory_mib=8192, threads=2)
+    chosen = Settings(_env_file=None, home=tmp_path / "home", memory_mib=8192, threads=2, workers=1)
     shutil.copyfile(migrated, chosen.root / "dosimeter.db")
     return chosen
 

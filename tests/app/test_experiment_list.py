@@ -50,7 +50,7 @@ def listed(
 def seeded(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
     """Ids 1 to 3: seeds of one spec; 4: seed 0 again; 5: the control."""
     home = tmp_path_factory.mktemp("seeded")
-    settings = Settings(_env_file=None, home=home, memory_mib=8192, threads=2)
+    settings = Settings(_env_file=None, home=home, memory_mib=8192, threads=2, workers=1)
     shutil.copyfile(migrated, settings.root / "dosimeter.db")
     database = db.open_database(settings)
     for seed, successes in ((0, 4), (1, 2), (2, 0)):

@@ -23,6 +23,8 @@ def bench(tmp_path: Path, empty_database: Path) -> Iterator[Bench]:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     shutil.copy(empty_database, home / "dosimeter.db")
-    bench = Bench(home, Settings(home=home, lease_s=2, heartbeat_s=0.2, poll_s=0.2, _env_file=None))
+    bench = Bench(
+        home, Settings(home=home, lease_s=2, heartbeat_s=0.2, poll_s=0.2, workers=1, _env_file=None)
+    )
     yield bench
     bench.stop()

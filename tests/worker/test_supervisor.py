@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import supervisor
+from app import machine, supervisor
 from tests.worker.bench import Bench, assert_whole, is_alive, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -137,10 +137,8 @@ def test_several_workers_run_as_many_jobs_and_stop_together(served: Served, benc
 def test_workers_share_the_cores_and_take_a_gpu_each(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(
-        Path, "glob", lambda self, pattern: iter([Path("nvidia0"), Path("nvidia1")])
-    )
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "nvidia_gpus", lambda: 2)
     settings = bench.settings.model_copy(update={"workers": 3, "threads": None, "device": "auto"})
     shares = [settings.of_worker(number) for number in range(3)]
     assert [share.threads for share in shares] == [2, 2, 2]

@@ -20,7 +20,7 @@ HOSTILE = '<script>alert("x")</script><b>bold</b>'
 
 @pytest.fixture
 def app(tmp_path: Path) -> FastAPI:
-    settings = Settings(home=tmp_path / "home", memory_mib=8000)
+    settings = Settings(home=tmp_path / "home", memory_mib=8000, workers=1)
     db.migrate(settings)
     return create_app(settings)
 
