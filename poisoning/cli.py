@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from poisoning import (
     catalog,
     cli_bundles,
+    cli_certify,
     cli_sets,
     cli_studies,
     cli_sweep,
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_studies.add_command(add, _bundle, (_add_bundle, _add_places))
     cli_sweep.add_command(add, experiment, _add_places)
+    cli_certify.add_command(add, experiment, _add_places)
     cli_sets.add_commands(add, DATA_DIR)
     cli_bundles.add_commands(add, DATA_DIR, _screens())
     return parser

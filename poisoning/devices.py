@@ -13,6 +13,9 @@ import torch
 from poisoning.source import source
 from poisoning.spec import FieldError, Precision
 
+# What processors may have for it, the quickest first, and how people call that.
+BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 bf16", "bf16": "Arm bf16"}
+
 
 def pick(name: str) -> torch.device:
     """The device ``auto`` (the best there is), ``cpu``, ``cuda``, ``cuda:0``, ... or ``mps``.
@@ -66,7 +69,18 @@ def has_bf16(device_type: str) -> bool:
     if device_type != "cpu":
         return True
     found = torch.cpu.get_capabilities()
-    return any(found.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    return any(found.get(name) for name in BF16)
+
+
+def kind(device: torch.device) -> str:
+    """What fast precision is the same on: the GPU's name, or what a processor does bf16 with."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    found = torch.cpu.get_capabilities()
+    has = next((name for name in BF16 if found.get(name)), None)
+    return f"processor with {BF16[has]}" if has else "processor without bf16"
 
 
 def hardware(device: torch.device) -> str:
@@ -99,6 +113,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "program": asdict(source()),
         "hardware": hardware(device),
         "device": str(device),
+        "kind": kind(device),
         "threads": torch.get_num_threads(),
         "has_bf16": has_bf16(device.type),
         "versions": versions(),

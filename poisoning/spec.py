@@ -91,7 +91,7 @@ class ExperimentSpec(Knobs):
         "quick", title="Profile", description="How big: profiles never share a ranking."
     )
     precision: Precision = Field(
-        "exact", title="Precision", description="exact: fp32. fast: bf16 where it is certified."
+        "exact", title="Precision", description="exact: fp32. fast: bf16; an attack's card says where that is certified."
     )
 
     @model_validator(mode="after")

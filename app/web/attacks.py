@@ -10,7 +10,7 @@ from app.queries import leaderboards
 from app.web import docstrings, forms, printed, words
 from app.web.doors import Reading
 from app.web.render import page
-from poisoning import catalog
+from poisoning import catalog, certificates
 from poisoning.catalog import Attack
 
 router = APIRouter()
@@ -87,6 +87,7 @@ def show(request: Request, session: Reading, name: str) -> Response:
         printed=printed.of(session, [attack.name, *(n for n in kin(attack) if n != attack.name)]),
         knobs=forms.fields(attack.params, "attack.", {}, {}),
         measured=measured,
+        certificates=certificates.of_attack(name),
         is_cut=is_cut,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.schemas import OutcomeView, ProvenanceView, TrialView
 from app.web import words
-from poisoning import catalog
+from poisoning import catalog, certificates
 
 Facts = list[tuple[str, str]]
 
@@ -23,7 +23,7 @@ class Making:
     note: str = ""
 
 
-def of(trial: TrialView, kept: Mapping[str, ProvenanceView]) -> list[Making]:
+def of(trial: TrialView, kept: Mapping[str, ProvenanceView], attack: str) -> list[Making]:
     """One for each distinct provenance; nothing where none was kept."""
     made: dict[str, list[str]] = {}
     if trial.provenance:
@@ -33,7 +33,7 @@ def of(trial: TrialView, kept: Mapping[str, ProvenanceView]) -> list[Making]:
             made.setdefault(outcome.provenance, []).append(_who(outcome))
     is_one = len(made) == 1
     return [
-        _making("" if is_one else _listed(what), kept[sha256])
+        _making("" if is_one else _listed(what), kept[sha256], attack)
         for sha256, what in made.items()
         if sha256 in kept
     ]
@@ -68,20 +68,20 @@ def _listed(what: list[str]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _making(what: str, kept: ProvenanceView) -> Making:
+def _making(what: str, kept: ProvenanceView, attack: str) -> Making:
     data = kept.data
     dataset, checkpoints = _part(data, "dataset"), _part(data, "checkpoints")
     return Making(
         what=what,
         sha256=kept.sha256,
-        facts=[(name, value) for name, value in _facts(data, dataset) if value],
+        facts=[(name, value) for name, value in _facts(data, dataset, attack) if value],
         md5=str(dataset.get("md5", "")),
         checkpoints=sorted((str(k), str(v)) for k, v in checkpoints.items()),
         note=str(data.get("note", "")),
     )
 
 
-def _facts(data: dict[str, Any], dataset: dict[str, Any]) -> Facts:
+def _facts(data: dict[str, Any], dataset: dict[str, Any], attack: str) -> Facts:
     precision, versions = _part(data, "precision"), _part(data, "versions")
     known = catalog.DATASETS.get(str(dataset.get("name")))
     asked, computes = precision.get("asked"), precision.get("computes")
@@ -91,9 +91,16 @@ def _facts(data: dict[str, Any], dataset: dict[str, Any]) -> Facts:
         ("Program", _program(_part(data, "program"))),
         ("Computed on", ", ".join(place for place in places if place)),
         ("Precision", f"{asked}, which is {computes} there" if asked else ""),
+        ("Fast beside exact", _certified(attack, data) if asked == "fast" else ""),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("Data set", known.title if known else str(dataset.get("name", ""))),
     ]
+
+
+def _certified(attack: str, data: dict[str, Any]) -> str:
+    kind = str(data.get("kind", ""))
+    found = certificates.find(attack, kind)
+    return found.words if found else f"not compared on {kind or 'this hardware'}: ranks among fast"
 
 
 def _program(program: dict[str, Any]) -> str:

@@ -115,7 +115,9 @@ def show(
         alignment=alignment.of(trial, item.spec["attack"], curves.of_crafting(session, trial.id))
         if alignment.is_measured(item.attack)
         else None,
-        making=making.of(trial, provenances.of(session, trials.made_under(trial))),
+        making=making.of(
+            trial, provenances.of(session, trials.made_under(trial)), str(item.attack)
+        ),
         times=making.times(trial),
         zoom=shown.zoom if shown else None,
         zooms=ZOOMS,

@@ -7,10 +7,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 import poisoning
-from app.web import docstrings
+from app.schemas import ProvenanceView
+from app.web import docstrings, making
 from app.web.attacks import family
-from poisoning import catalog, params
+from poisoning import catalog, certificates, params
 from tests.app import rows
+from tests.poisoning.test_certificates import MADE, results
 
 ROOT = Path(poisoning.__file__).parent
 
@@ -83,3 +85,28 @@ def test_a_bad_adversarial_knob_is_refused_beside_its_field(full: TestClient) ->
     sent = {"name": "robust", "adversarial": "true", "spec.adversarial.steps": "0"}
     answer = full.post("/checkpoints", data=sent)
     assert answer.status_code == 422 and 'id="spec-adversarial-steps-error"' in answer.text
+
+
+def test_a_card_says_whether_fast_was_compared_with_exact(
+    full: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "bullseye_polytope"
+    monkeypatch.setattr(certificates, "of_attack", lambda name: [])
+    assert "Nobody compared them yet" in full.get(f"/attacks/{name}").text
+    made = certificates.compare(
+        results("exact", [True] * 60 + [False] * 40), results("fast", [True] * 59 + [False] * 41)
+    )
+    monkeypatch.setattr(certificates, "of_attack", lambda name: [made])
+    text = full.get(f"/attacks/{name}").text
+    assert "processor with AMX" in text and ">60, 59<" in text and "1 trials differ" in text
+    assert '<td data-label="Certified">yes</td>' in text
+
+
+def test_a_trial_made_in_fast_precision_says_whether_that_is_certified() -> None:
+    data = MADE | {"dataset": {"name": "digits_5_9", "md5": "x"}}
+    kept = ProvenanceView.model_construct(sha256="x", data=data)
+    facts = dict(making._making("", kept, "no_perturbation").facts)
+    assert facts["Fast beside exact"] == "not compared on processor with AMX: ranks among fast"
+    exact = data | {"precision": {"asked": "exact", "computes": "float32"}}
+    kept = ProvenanceView.model_construct(sha256="x", data=exact)
+    assert "Fast beside exact" not in dict(making._making("", kept, "no_perturbation").facts)
