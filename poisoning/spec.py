@@ -91,7 +91,9 @@ class ExperimentSpec(Knobs):
         "quick", title="Profile", description="How big: profiles never share a ranking."
     )
     precision: Precision = Field(
-        "exact", title="Precision", description="exact: fp32. fast: bf16; an attack's card says where that is certified."
+        "exact",
+        title="Precision",
+        description="exact: fp32. fast: bf16; an attack's card says where that is certified.",
     )
 
     @model_validator(mode="after")

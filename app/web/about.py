@@ -66,7 +66,8 @@ NUMBERS = [
     ),
     (
         "Precision",
-        "exact is fp32; fast is bf16 where it has been certified against exact.",
+        "exact is fp32; fast is bf16. They never share a ranking; an attack's card says where "
+        "fast was certified against exact.",
     ),
 ]
 
