@@ -54,7 +54,7 @@ class Size:
 
 SIZES = {
     "whole": Size(
-        surrogate="resnet18-cifar100-10ep-s0", other="vgg11-cifar100-16ep-s0", data=DataSpec(),
+        surrogate="resnet18-cifar100-10ep-s0", other="vgg11-cifar100-12ep-s0", data=DataSpec(),
         trials=100, steps=1200, transfer=knobs.UNIFIED_FROZEN, model="resnet18",
         scratch={"fast recipe": (FAST, 10), "200 epochs": (knobs.UNIFIED_FROM_SCRATCH, 240)},
         scratch_data=SCRATCH,
