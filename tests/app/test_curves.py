@@ -92,7 +92,7 @@ def test_rates_follow_the_order_in_which_trials_were_finished(
 
 @pytest.mark.parametrize("trials", [1, 199, 200, 201, 10_000])
 def test_long_rates_are_thinned_and_keep_their_last(trials: int) -> None:
-    its = curves._so_far(0, [(n % 2 == 0, False) for n in range(trials)])
+    its = curves._so_far(0, [(n % 2 == 0, False) for n in range(trials)], is_sequential=False)
     counts = [rate.n for rate in its.success]
     assert len(counts) <= curves.MOST + 1
     assert counts == sorted(set(counts)) and counts[-1] == trials
