@@ -80,11 +80,11 @@ class Filled:
 
 @pytest.fixture(scope="session")
 def filled(server: str) -> Filled:
-    with Client(server) as bench:
+    with Client(server) as bench:  # seeds that no other test draws its setups by
         launched = [
-            bench.launch(SPEC | {"seed": 0}, title="A backdoor"),
-            bench.launch(SPEC | {"seed": 1}, title="A backdoor"),
-            bench.launch(SPEC | {"seed": 0, "attack": BULLSEYE}, title=HOSTILE),
+            bench.launch(SPEC | {"seed": 40}, title="A backdoor"),
+            bench.launch(SPEC | {"seed": 41}, title="A backdoor"),
+            bench.launch(SPEC | {"seed": 40, "attack": BULLSEYE}, title=HOSTILE),
         ]
         for item in launched:
             ended = bench.wait(item["id"], timeout_s=240)

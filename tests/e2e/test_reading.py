@@ -75,6 +75,14 @@ def test_arrow_keys_walk_poisons_where_one_looks_at_them_and_trials_elsewhere(
     page.wait_for_url(f"**{trial(filled, 1)}")
 
 
+def test_keys_that_come_faster_than_poisons_are_not_lost(opened: Opened, filled: Filled) -> None:
+    page = opened(trial(filled))
+    page.locator("#closely").focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft"):
+        page.keyboard.press(key)
+    expect(page.locator("#closely-head")).to_contain_text("Poison 4 of 5")
+
+
 def test_one_setup_under_every_attack_at_one_scale(opened: Opened, filled: Filled) -> None:
     page = opened(trial(filled))
     page.get_by_role("link", name="The same setup under other attacks").click()

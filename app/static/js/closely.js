@@ -24,6 +24,25 @@
     if (slider) place(slider, event.target);
   });
 
+  // A key that comes while the next poison is still on its way waits for it: the link that is there
+  // until then leads to the same poison once more.
+  let isOnItsWay = false;
+  let waiting = 0; // steps
+  const go = (step) => {
+    const link = document.querySelector(`#closely a[rel=${step < 0 ? "prev" : "next"}]`);
+    if (link) link.click();
+    else waiting = 0;
+  };
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.target?.id === "closely") isOnItsWay = true;
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (!event.detail.successful) {
+      isOnItsWay = false;
+      waiting = 0;
+    }
+  });
+
   // before the page's own arrow keys, which walk from trial to trial
   const walk = (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -33,7 +52,8 @@
     event.preventDefault();
     event.stopPropagation();
     if (area.id === "closely") {
-      area.querySelector(`a[rel=${step < 0 ? "prev" : "next"}]`)?.click();
+      if (isOnItsWay) waiting += step;
+      else go(step);
       return;
     }
     const links = [...area.querySelectorAll("a")];
@@ -44,9 +64,15 @@
   document.addEventListener("DOMContentLoaded", dress);
   document.addEventListener("htmx:afterSettle", (event) => {
     dress();
-    const area = document.getElementById("closely");
-    if (event.target.id === "closely" && document.activeElement === document.body) {
-      area.focus({ preventScroll: true });
+    if (event.target.id !== "closely") return;
+    if (document.activeElement === document.body) {
+      document.getElementById("closely").focus({ preventScroll: true });
+    }
+    isOnItsWay = false;
+    if (waiting) {
+      const step = Math.sign(waiting);
+      waiting -= step;
+      go(step);
     }
   });
 })();
