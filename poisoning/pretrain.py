@@ -19,10 +19,10 @@ from torch.nn import functional
 from poisoning import data, devices, shipped
 from poisoning.data.augment import apply_views, draw_views, normalize, scaled
 from poisoning.events import CheckpointDone, Log, Message, PretrainJob, Progress
-from poisoning.models import Network, build, shipping, store
+from poisoning.models import build, shipping, store
 from poisoning.models.evaluate import Constants, clean_accuracy
 from poisoning.models.robust import attacked, robust_accuracy
-from poisoning.ops.optimizers import Adam, Sgd
+from poisoning.ops import optimizers
 from poisoning.spec import FieldError, PretrainSpec, seed_for, spec_hash
 
 Emit = Callable[[Message], None]
@@ -110,7 +110,7 @@ class Training:
         layout = torch.channels_last if is_fast else torch.contiguous_format
         self.net = net.to(device).to(memory_format=layout)
         self.images, self.labels = images.train.images.to(device), images.train.labels.to(device)
-        self.optimizer = _optimizer(self.net, spec)
+        self.optimizer = optimizers.of(self.net.parameters(), spec)
         self.steps_per_epoch = math.ceil(len(self.labels) / spec.batch_size)
 
     def run(self, state: Path, emit: Emit) -> None:
@@ -188,9 +188,7 @@ class Training:
     def save(self, state: Path, epochs: int) -> None:
         """All that goes on changing, after ``epochs`` whole epochs: one file or none."""
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
-        for number, parameter in enumerate(self.net.parameters()):
-            for name, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer.{number}.{name}"] = value
+        tensors |= self.optimizer.tensors()
         metadata = {
             "spec_hash": spec_hash(self.spec),
             "epochs": str(epochs),
@@ -215,14 +213,7 @@ class Training:
             return 0
         net = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         store.fill(self.net, net, str(state))
-        for number, parameter in enumerate(self.net.parameters()):
-            prefix = f"optimizer.{number}."
-            for key in tensors:
-                if key.startswith(prefix):
-                    value = tensors[key]
-                    if value.shape == parameter.shape:  # not a count of steps
-                        value = torch.empty_like(parameter).copy_(value)
-                    self.optimizer.state[parameter][key.removeprefix(prefix)] = value
+        self.optimizer.restore(tensors)
         self.seconds = float(metadata["seconds"])
         emit(Log(message=f"taken up after {metadata['epochs']} of {self.spec.epochs} epochs"))
         return int(metadata["epochs"])
@@ -250,12 +241,6 @@ class Training:
             hardware=devices.hardware(self.device),
             versions=devices.versions(),
         )
-
-
-def _optimizer(net: Network, spec: PretrainSpec) -> Sgd | Adam:
-    if spec.optimizer == "adam":
-        return Adam(net.parameters(), spec.weight_decay)
-    return Sgd(net.parameters(), spec.momentum, spec.nesterov, spec.weight_decay)
 
 
 class Tally:

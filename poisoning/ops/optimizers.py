@@ -4,15 +4,19 @@ The first use of a class imports torch's compiler, which nobody here asks for: 1
 process that trains a network. The steps are the same, bit by bit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
+from poisoning.params import Recipe
+from poisoning.spec import PretrainSpec
+
 MOMENTUM = "momentum_buffer"
 STEP, FIRST, SECOND = "step", "exp_avg", "exp_avg_sq"
+PREFIX = "optimizer"  # of saved tensors
 
 
 class _Optimizer:
@@ -27,6 +31,28 @@ class _Optimizer:
     def zero_grad(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of the state, by names that ``restore`` knows."""
+        return {
+            f"{PREFIX}.{number}.{name}": value
+            for number, parameter in enumerate(self.parameters)
+            for name, value in self.state[parameter].items()
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what ``tensors`` gave; other names are passed over.
+
+        What belongs to a parameter's elements is laid out as the parameter is: fused steps walk
+        through both as they lie in memory.
+        """
+        for number, parameter in enumerate(self.parameters):
+            prefix = f"{PREFIX}.{number}."
+            for key in (key for key in tensors if key.startswith(prefix)):
+                value = tensors[key].to(parameter.device)
+                if value.shape == parameter.shape:  # not a count of steps
+                    value = torch.empty_like(parameter).copy_(value)
+                self.state[parameter][key.removeprefix(prefix)] = value
 
     def _graded(self) -> tuple[list[nn.Parameter], list[Tensor]]:
         """The parameters that the loss depended on, and their gradients."""
@@ -98,3 +124,10 @@ class Adam(_Optimizer):
             eps=1e-8,
             maximize=False,
         )
+
+
+def of(parameters: Iterable[nn.Parameter], knobs: Recipe | PretrainSpec) -> Sgd | Adam:
+    """The optimiser that a training names."""
+    if knobs.optimizer == "adam":
+        return Adam(parameters, knobs.weight_decay)
+    return Sgd(parameters, knobs.momentum, knobs.nesterov, knobs.weight_decay)

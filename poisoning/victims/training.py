@@ -23,7 +23,7 @@ from poisoning.events import Explanation
 from poisoning.models import Network
 from poisoning.models.evaluate import clean_accuracy
 from poisoning.models.store import write_tensors
-from poisoning.ops.optimizers import Adam, Sgd
+from poisoning.ops import optimizers
 from poisoning.ops.schedules import learning_rate
 from poisoning.params import Recipe
 from poisoning.victims import Bench, VictimBatch
@@ -79,7 +79,7 @@ class Training:
         self.recipe, self.data, self.bench = recipe, data, bench
         layout = torch.channels_last if bench.precision == "fast" else torch.contiguous_format
         self.net = net.requires_grad_(True).to(bench.device).to(memory_format=layout)  # type: ignore[call-overload]
-        self.optimizer = _optimizer(self.net, recipe)
+        self.optimizer = optimizers.of(self.net.parameters(), recipe)
         self.steps_per_epoch = math.ceil(len(data.labels) / recipe.batch_size)
         self.steps = recipe.epochs * self.steps_per_epoch
         self.margins: list[float] = []
@@ -134,9 +134,7 @@ class Training:
 
     def _save(self, state: Path, epochs: int) -> None:
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
-        for number, parameter in enumerate(self.net.parameters()):
-            for name, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer.{number}.{name}"] = value
+        tensors |= self.optimizer.tensors()
         tensors["margins"] = torch.tensor(self.margins, dtype=torch.float64)
         stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         write_tensors(state, stored, {"epochs": str(epochs)})
@@ -151,12 +149,7 @@ class Training:
             return 0
         net = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         self.net.load_state_dict(net)
-        for number, parameter in enumerate(self.net.parameters()):
-            prefix = f"optimizer.{number}."
-            for key, value in tensors.items():
-                if key.startswith(prefix):
-                    name = key.removeprefix(prefix)
-                    self.optimizer.state[parameter][name] = value.to(parameter.device)
+        self.optimizer.restore(tensors)
         self.margins = tensors["margins"].tolist()
         return epochs
 
@@ -164,12 +157,6 @@ class Training:
 def named_for(run: str, values: dict[str, float]) -> dict[str, float]:
     """What the "poisoned" run says as it is, what the "twin" says under names of its own."""
     return {f"twin_{k}" if run == "twin" else k: value for k, value in values.items()}
-
-
-def _optimizer(net: Network, recipe: Recipe) -> Sgd | Adam:
-    if recipe.optimizer == "adam":
-        return Adam(net.parameters(), recipe.weight_decay)
-    return Sgd(net.parameters(), recipe.momentum, recipe.nesterov, recipe.weight_decay)
 
 
 # --- what a trained network is asked ------------------------------------------------------------

@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from poisoning.models import build
+from poisoning.ops import optimizers
 from poisoning.ops.optimizers import Adam, Sgd
+from poisoning.params import Recipe
 
 SGD = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 KINDS = {
@@ -73,3 +75,31 @@ def test_a_process_that_runs_trials_imports_no_statistics():
         "sys.exit(bool({'scipy', 'poisoning.stats', 'torch._dynamo'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_saved_state_is_taken_up_in_the_layout_of_the_parameters(name):
+    """Saved tensors are contiguous, a network in fast precision is channels last."""
+    knobs = Recipe(optimizer=name, learning_rate=0.1, weight_decay=1e-3)
+    steps = torch.randn(4, 8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    def fresh():
+        weight = torch.ones(8, 4, 3, 3).contiguous(memory_format=torch.channels_last)
+        parameter = torch.nn.Parameter(weight)
+        return parameter, optimizers.of([parameter], knobs)
+
+    def step(parameter, optimizer, gradients):
+        for gradient in gradients:
+            parameter.grad = gradient.contiguous(memory_format=torch.channels_last)
+            optimizer.step(0.1)
+
+    whole, optimizer = fresh()
+    step(whole, optimizer, steps)
+    first, optimizer = fresh()
+    step(first, optimizer, steps[:2])
+    saved = {key: value.contiguous() for key, value in optimizer.tensors().items()}
+    resumed, optimizer = fresh()
+    resumed.data.copy_(first.data)
+    optimizer.restore(saved | {"net.weight": torch.zeros(1)})
+    step(resumed, optimizer, steps[2:])
+    assert torch.equal(resumed, whole)
