@@ -102,6 +102,7 @@ class Model:
     paper: str
     forward_mflop: float  # 2*MAC per image of the size it is for; for cost estimates
     image_size: int | None = None  # the only size it takes; None: any multiple of 32
+    is_scalable: bool = False  # once built, takes any: it ends in a mean over all places
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -418,9 +419,23 @@ _HE = "He et al., CVPR 2016"
 _OWN = "not a published model; for machines without a GPU"
 _register(
     MODELS,
-    Model("resnet18", "ResNet-18", "poisoning.models.resnet:resnet18", 512, _HE, 1111),
     Model(
-        "resnet18_w16", "ResNet-18, width 16", "poisoning.models.resnet:resnet18_w16", 128, _OWN, 70
+        "resnet18",
+        "ResNet-18",
+        "poisoning.models.resnet:resnet18",
+        512,
+        _HE,
+        1111,
+        is_scalable=True,
+    ),
+    Model(
+        "resnet18_w16",
+        "ResNet-18, width 16",
+        "poisoning.models.resnet:resnet18_w16",
+        128,
+        _OWN,
+        70,
+        is_scalable=True,
     ),
     Model("resnet6_w16", "ResNet-6, width 16", "poisoning.models.resnet:resnet6_w16", 512, _OWN, 4),
     Model("convnet3", "ConvNet-3", "poisoning.models.convnet:convnet3", 512, _OWN, 4),
@@ -440,6 +455,7 @@ _register(
         1280,
         "Sandler et al., CVPR 2018",
         182,
+        is_scalable=True,
     ),
     Model(
         "alexnet_frogs",
@@ -465,6 +481,7 @@ _register(
         64,
         "Turner et al. 2019",
         138,
+        is_scalable=True,
     ),
     Model(
         "vgg16_tiny",
@@ -482,6 +499,7 @@ _register(
         512,
         _HE,
         2335,
+        is_scalable=True,
     ),
     Model(
         "mobilenet_v2_tiny",
@@ -490,13 +508,9 @@ _register(
         1280,
         "Sandler et al., CVPR 2018",
         730,
+        is_scalable=True,
     ),
 )
-# These end in a mean over all places, and so take images of any size.
-SCALABLE = frozenset(
-    ("resnet18", "resnet18_w16", "resnet32_clbd", "resnet34_tiny", "mobilenet_v2",
-     "mobilenet_v2_tiny")
-)  # fmt: skip
 _STAND_IN = "not a published model; stands in for a larger one where a study is only tried out"
 _register(
     MODELS,

@@ -202,7 +202,7 @@ class PretrainSpec(Knobs):
                 f"{model.title} takes images of {model.image_size} pixels; {dataset.title} has "
                 f"{dataset.image_size}",
             )
-        if self.sizes and self.model not in catalog.SCALABLE:
+        if self.sizes and not model.is_scalable:
             raise FieldError(
                 "sizes", f"{model.title} takes images as they are; leave it empty or choose another"
             )

@@ -7,7 +7,7 @@ equals the screen. The numbers behind them stand in the cells, and go into JSON 
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from poisoning import stats
@@ -122,10 +122,15 @@ def to_text(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    rows = [table.header, ("---",) * len(table.header), *table.lines]
-    lines = ["| " + " | ".join(_plain(word) for word in row) + " |" for row in rows]
+    lines = markdown_lines(table.header, table.lines)
     notes = [part for note in table.notes for part in ("", _plain(note))]
     return "\n".join([f"### {table.title}", "", *lines, *notes]) + "\n"
+
+
+def markdown_lines(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """A table without title and notes."""
+    rows = [header, ("---",) * len(header), *lines]
+    return ["| " + " | ".join(_plain(word) for word in row) + " |" for row in rows]
 
 
 def _plain(word: str) -> str:

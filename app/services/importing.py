@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,9 +22,9 @@ from app.errors import Conflict, Invalid, readable
 from app.models import Checkpoint
 from app.settings import Settings
 from app.storage import Store
+from poisoning import card as cards
 from poisoning import catalog
 from poisoning.recipes import RECIPES
-from poisoning.spec import PretrainSpec
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,119}")
 LARGEST_CARD = 2**16  # bytes
@@ -32,26 +32,15 @@ FLOATS = {"F16", "BF16", "F32", "F64"}
 IMPORTED = "imported"  # how the source of such a card begins
 
 
-class Card(BaseModel):
-    """A card as poisoning.models.store writes it, which has to read it again."""
+class Card(cards.Card):
+    """A card from elsewhere: as ours, with bounds on what a page shows and a query compares."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
-    model: str
-    num_classes: int
-    image_size: int
-    dataset: str
     dataset_md5: str = Field(pattern=r"^[0-9a-f]{32}$")
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     clean_accuracy: float = Field(ge=0, le=1)
     test_images: int = Field(ge=1)
     robust_accuracy: float | None = Field(None, ge=0, le=1)
-    recipe: PretrainSpec | None = None
     source: str = Field("trained by Dosimeter", max_length=400)
-    seconds: float | None = None
     hardware: str | None = Field(None, max_length=400)
-    versions: dict[str, str] = {}
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 

@@ -9,17 +9,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
+from typing import get_args
 
 from app.services import costs
+from app.services.estimate import START_S
 from app.settings import Settings
 from poisoning import catalog
 from poisoning.profiles import MINUTES
 from poisoning.recipes import RECIPES
 from poisoning.spec import SAMPLED, ExperimentSpec, Profile, checkpoint_of, spec_hash
 from poisoning.studies import STUDIES
+from poisoning.tables import markdown_lines
 
-START_S = 6.0  # of a process, until it computes
-PROFILES: tuple[Profile, ...] = ("smoke", "quick", "paper")
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 TWO_CORES = {"device": "cpu", "threads": 2}
 HEADER = (
     "study", "experiments", "trials each", "steps", "epochs", "victims", "data",
@@ -73,10 +75,8 @@ def of_profile(profile: Profile) -> list[Size]:
 
 def markdown(profile: Profile) -> str:
     """The table of a profile, as it stands in docs/studies.md."""
-    names = [size.line() for size in of_profile(profile)]
-    rows = [HEADER, *((f"`{name}`", *words) for name, *words in names)]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(HEADER), *lines[1:]])
+    rows = [size.line() for size in of_profile(profile)]
+    return "\n".join(markdown_lines(HEADER, [(f"`{name}`", *words) for name, *words in rows]))
 
 
 def in_words(seconds: float) -> str:

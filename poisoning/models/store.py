@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from poisoning import catalog
+from poisoning.card import Card
 from poisoning.models import build
 from poisoning.models.network import Network
-from poisoning.spec import PretrainSpec
 
 
 class CheckpointError(Exception):
@@ -25,30 +25,6 @@ class CheckpointError(Exception):
     def __init__(self, message: str, remedy: str) -> None:
         self.message, self.remedy = message, remedy
         super().__init__(f"{message}; {remedy}")
-
-
-class Card(BaseModel):
-    """What is known of a checkpoint. ``mean`` and ``std`` are what its inputs were divided by."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    model: str
-    num_classes: int
-    image_size: int
-    dataset: str
-    dataset_md5: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    clean_accuracy: float  # fraction, over test_images
-    test_images: int
-    robust_accuracy: float | None = None  # models.robust's, of one trained adversarially
-    recipe: PretrainSpec | None = None  # None: trained elsewhere
-    source: str = "trained by Dosimeter"
-    seconds: float | None = None
-    hardware: str | None = None
-    versions: dict[str, str] = {}
-    sha256: str = ""  # of the tensor file; filled in by save()
 
 
 def card_path(path: Path) -> Path:
