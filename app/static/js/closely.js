@@ -62,12 +62,19 @@
   document.addEventListener("keydown", walk, true);
 
   document.addEventListener("DOMContentLoaded", dress);
+  // a link that is gone with the old poison leaves the focus to the new one, in the step that puts
+  // it in place: later, the reader may have gone elsewhere
+  let hadFocus = false;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.target.id === "closely") hadFocus = event.target.contains(document.activeElement);
+  });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.target.id !== "closely" || !hadFocus) return;
+    if (document.activeElement === document.body) event.target.focus({ preventScroll: true });
+  });
   document.addEventListener("htmx:afterSettle", (event) => {
     dress();
     if (event.target.id !== "closely") return;
-    if (document.activeElement === document.body) {
-      document.getElementById("closely").focus({ preventScroll: true });
-    }
     isOnItsWay = false;
     if (waiting) {
       const step = Math.sign(waiting);
