@@ -115,14 +115,17 @@ class Extras(Message):
 
 
 Point = tuple[float, float]
-Curve = tuple[tuple[int, float], ...]  # (epoch from 1 on, value)
+Curve = tuple[tuple[int, float], ...]  # (epoch, value); the first epoch is 1
 
 
 class Explanation(Message):
     """Why a victim was fooled, or was not. Features are the victim's own, penultimate.
 
     Points lie in the plane of ``poisoning.explain``; points and distances are in units of the
-    length of the target's feature vector. ``margins`` are the target's over the epochs.
+    length of the target's feature vector. ``margins`` are the target's over the epochs. Where
+    features move in training, so are ``distances`` and ``nearest`` (as distance_after and
+    nearest_after), epoch 0 being the network that training began with, and ``before`` is what that
+    one saw; ``twin_distances`` are of the bases' mean in the twin, which has no poisons.
     """
 
     target: Point
@@ -137,6 +140,10 @@ class Explanation(Message):
     class_distance: float | None  # median, of the target class's own training images
     margins: Curve = ()
     twin_margins: Curve = ()
+    distances: Curve = ()
+    nearest: Curve = ()
+    twin_distances: Curve = ()
+    before: "Explanation | None" = None
 
 
 class OutcomeResult(Message):

@@ -5,10 +5,12 @@ centroids of the target's and of the base class, the second is the direction in 
 varies most. Distances are relative to the length of the target's own feature vector.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from poisoning.events import Explanation
+from poisoning.events import Curve, Explanation
 
 SHOWN = 25  # poisons, and bases
 CLOUD = 40  # images of each class
@@ -24,10 +26,6 @@ def explain(
     target, bases, poisons = (f.detach().cpu().double() for f in (target, bases, poisons))
     base_class, target_class = base_class.cpu().double(), target_class.cpu().double()
     length = target.norm().clamp_min(1e-12)
-
-    def away(features: Tensor) -> Tensor:
-        return (features - target).norm(dim=-1) / length
-
     axes, origin = plane(base_class, target_class, torch.cat([bases, poisons, target[None]]))
 
     def points(features: Tensor) -> tuple[tuple[float, float], ...]:
@@ -40,12 +38,17 @@ def explain(
         poisons=points(poisons[:SHOWN]),
         base_class=points(base_class[:CLOUD]),
         target_class=points(target_class[:CLOUD]),
-        distance_before=float(away(bases.mean(0))),
-        distance_after=float(away(poisons.mean(0))),
-        nearest_before=float(away(bases).min()),
-        nearest_after=float(away(poisons).min()),
-        class_distance=float(away(target_class).median()) if len(target_class) else None,
+        distance_before=float(away(target, bases.mean(0))),
+        distance_after=float(away(target, poisons.mean(0))),
+        nearest_before=float(away(target, bases).min()),
+        nearest_after=float(away(target, poisons).min()),
+        class_distance=float(away(target, target_class).median()) if len(target_class) else None,
     )
+
+
+def away(target: Tensor, features: Tensor) -> Tensor:
+    """Distances [...] of features [..., D] to the target's [D], in lengths of the latter."""
+    return (features - target).norm(dim=-1) / target.norm().clamp_min(1e-12)
 
 
 def plane(base_class: Tensor, target_class: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,13 +81,13 @@ def _principal(centred: Tensor) -> Tensor:
     return first * first[first.abs().argmax()].sign()
 
 
-def thin_out(values: list[float]) -> tuple[tuple[int, float], ...]:
-    """At most ``EPOCHS_SHOWN`` of a value per epoch, evenly: (epoch from 1 on, value). The first
-    and the last stay.
+def thin_out(values: Sequence[float], first: int = 1) -> Curve:
+    """At most ``EPOCHS_SHOWN`` of a value per epoch, evenly: (epoch from ``first`` on, value). The
+    first and the last stay.
     """
     n = len(values)
     if n <= EPOCHS_SHOWN:
         kept = list(range(n))
     else:
         kept = sorted({round(i * (n - 1) / (EPOCHS_SHOWN - 1)) for i in range(EPOCHS_SHOWN)})
-    return tuple((place + 1, round(values[place], 4)) for place in kept)
+    return tuple((first + place, round(values[place], 4)) for place in kept)

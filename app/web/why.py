@@ -1,4 +1,4 @@
-"""Why a victim was fooled, or was not: an explanation as words and as two drawings.
+"""Why a victim was fooled, or was not: an explanation as words and as small drawings.
 
 The server draws; a page needs no script to show it. Coordinates are those of the drawings' own
 boxes, in pixels.
@@ -13,6 +13,8 @@ from poisoning.events import Curve, Explanation, Point
 WIDTH, HEIGHT, EDGE = 360, 270, 18
 MARGIN_HEIGHT = 180
 CLOSER = 0.8  # of the distance before: less than this, and the poisons have moved
+SAME = 0.1  # of the distance before: less than this, and training has not moved them
+RULERS = (5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)  # target lengths
 Place = tuple[float, float]
 
 
@@ -24,19 +26,23 @@ class Plane:
     target_class: list[Place]
     moves: list[tuple[Place, Place]]
     target: Place
+    ruler: tuple[float, float]  # so many target lengths, and how long that is drawn
     width: int = WIDTH
     height: int = HEIGHT
+    edge: int = EDGE
 
 
 @dataclass(frozen=True)
-class Margins:
-    """The target's margin over the epochs as polylines, and where zero is."""
+class Curves:
+    """Values over the epochs as polylines, and where zero is; ``second`` only of distances."""
 
     poisoned: str
+    second: str
     twin: str
     zero: float
     low: float
     high: float
+    first: int
     epochs: int
     width: int = WIDTH
     height: int = MARGIN_HEIGHT
@@ -51,12 +57,22 @@ class Why:
     sentence: str
     facts: Explanation
     plane: Plane
-    margins: Margins | None
+    before: Plane | None  # the same before training, where features move
+    margins: Curves | None
+    distances: Curves | None
 
 
 def of(trial: TrialView, outcome: OutcomeView, facts: Explanation) -> Why:
     """The explanation of one outcome, drawn and in words."""
-    return Why(outcome, in_words(trial, outcome, facts), facts, _plane(facts), _margins(facts))
+    return Why(
+        outcome,
+        in_words(trial, outcome, facts),
+        facts,
+        _plane(facts),
+        _plane(facts.before) if facts.before else None,
+        _curves(facts.margins, (), facts.twin_margins),
+        _curves(facts.distances, facts.nearest, facts.twin_distances),
+    )
 
 
 def in_words(trial: TrialView, outcome: OutcomeView, facts: Explanation) -> str:
@@ -70,7 +86,28 @@ def in_words(trial: TrialView, outcome: OutcomeView, facts: Explanation) -> str:
         where += f", the {trial.target_name} images it trains on, in the median, {own:.2f}"
     since = crossing(facts.margins) if outcome.success else None
     when = f" It gave way for good in epoch {since}." if since is not None else ""
-    return f"{where}. {_because(trial, outcome, facts)}{when}"
+    return f"{where}.{_moved(facts)} {_because(trial, outcome, facts)}{when}"
+
+
+def _moved(facts: Explanation) -> str:
+    """What training did to the distances; empty where features stay as they are."""
+    if len(facts.distances) < 2:
+        return ""
+    (first, was), (_, now) = facts.distances[0], facts.distances[-1]
+    since = "before training" if first == 0 else f"after epoch {first}"
+    if abs(now - was) < SAME * was:
+        said = f" Training left the poisons where they were ({was:.2f} {since})"
+    else:
+        verb = "brought" if now < was else "took"
+        said = f" Training {verb} the poisons there from {was:.2f} {since}"
+    if facts.nearest:
+        said += (
+            f"; the nearest one went from {facts.nearest[0][1]:.2f} to {facts.nearest[-1][1]:.2f}"
+        )
+    if facts.twin_distances:
+        twin_was, twin_now = facts.twin_distances[0][1], facts.twin_distances[-1][1]
+        said += f", the bases in its clean twin from {twin_was:.2f} to {twin_now:.2f}"
+    return f"{said}."
 
 
 def _because(trial: TrialView, outcome: OutcomeView, facts: Explanation) -> str:
@@ -122,18 +159,28 @@ def _plane(facts: Explanation) -> Plane:
     everything = [
         facts.target, *facts.bases, *facts.poisons, *facts.base_class, *facts.target_class,
     ]  # fmt: skip
-    place = _fitted(everything, WIDTH, HEIGHT)
+    place, scale = _fitted(everything, WIDTH, HEIGHT)
     moves = zip(facts.bases, facts.poisons, strict=True)
     return Plane(
         base_class=[place(point) for point in facts.base_class],
         target_class=[place(point) for point in facts.target_class],
         moves=[(place(base), place(poison)) for base, poison in moves],
         target=place(facts.target),
+        ruler=_ruler(scale),
     )
 
 
-def _fitted(points: Iterable[Point], width: int, height: int) -> Callable[[Point], Place]:
-    """A map of the plane into a box that keeps its proportions, y upwards."""
+def _ruler(scale: float) -> tuple[float, float]:
+    """The longest round length that takes less than a third of the width, and its pixels."""
+    fitting = (length for length in RULERS if length * scale < WIDTH / 3)
+    length = next(fitting, RULERS[-1])
+    return length, round(length * scale, 1)
+
+
+def _fitted(
+    points: Iterable[Point], width: int, height: int
+) -> tuple[Callable[[Point], Place], float]:
+    """A map of the plane into a box that keeps its proportions, y upwards; pixels per unit."""
     xs, ys = zip(*points, strict=True)
     span = max((max(xs) - min(xs)) / (width - 2 * EDGE), (max(ys) - min(ys)) / (height - 2 * EDGE))
     scale = 1 / span if span > 0 else 1.0
@@ -144,24 +191,25 @@ def _fitted(points: Iterable[Point], width: int, height: int) -> Callable[[Point
         y = height / 2 - (point[1] - middle[1]) * scale
         return round(x, 1), round(y, 1)
 
-    return place
+    return place, scale
 
 
-def _margins(facts: Explanation) -> Margins | None:
-    values = [value for _, value in (*facts.margins, *facts.twin_margins)]
-    if len(facts.margins) < 2:
+def _curves(main: Curve, second: Curve, twin: Curve) -> Curves | None:
+    """Drawn together from zero on; None where there is nothing to join by a line."""
+    if len(main) < 2:
         return None
+    values = [value for _, value in (*main, *second, *twin)]
     low, high = min(0.0, *values), max(0.0, *values)
-    span, last = (high - low) or 1.0, facts.margins[-1][0]
+    span, first, last = (high - low) or 1.0, main[0][0], main[-1][0]
 
     def y(value: float) -> float:
         return round(EDGE + (high - value) / span * (MARGIN_HEIGHT - 2 * EDGE), 1)
 
     def line(curve: Curve) -> str:
-        reach = max(last - 1, 1)
+        reach = max(last - first, 1)
         return " ".join(
-            f"{round(EDGE + (epoch - 1) / reach * (WIDTH - 2 * EDGE), 1)},{y(value)}"
+            f"{round(EDGE + (epoch - first) / reach * (WIDTH - 2 * EDGE), 1)},{y(value)}"
             for epoch, value in curve
         )
 
-    return Margins(line(facts.margins), line(facts.twin_margins), y(0.0), low, high, last)
+    return Curves(line(main), line(second), line(twin), y(0.0), low, high, first, last)

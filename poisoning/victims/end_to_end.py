@@ -50,10 +50,12 @@ def _trial(
     target = batch.targets[t : t + 1]
     if batch.trigger is not None:
         target = batch.trigger.stamp(target)
-    base_label, said, explanation = int(batch.base_labels[t]), [], None
+    base_label, said, seen = int(batch.base_labels[t]), [], []
     for number, (name, poisons) in enumerate(runs):
         net = start(victim, bench, batch, t)
         training = Training(net, victim.recipe, TrainingSet.of(bench, batch, t, poisons), bench)
+        if name == "poisoned":
+            seen.append(explained(training.net, bench, batch, t))
 
         def report(done: int, total: int, values: dict[str, float], before: int = number) -> None:
             place, whole = (t * len(runs) + before) * total + done, len(batch) * len(runs) * total
@@ -61,13 +63,14 @@ def _trial(
 
         state = state_path(bench, "end_to_end", batch, t, name)
         net = training.run(Draws(batch, t), target, base_label, state, report)
-        said.append(answers(net, bench, batch, t, training.margins))
+        said.append(answers(net, bench, batch, t, training.course))
         if name == "poisoned":
-            explanation = explained(net, bench, batch, t)
+            seen.append(explained(net, bench, batch, t))
     if twin is None:
         twin = said[-1]
         twins.keep(bench, key, twin)
-    return verdict(base_label, said[0], twin, explanation)
+    before, after = seen
+    return verdict(base_label, said[0], twin, after, before)
 
 
 def start(victim: EndToEndVictim, bench: Bench, batch: VictimBatch, t: int) -> Network:

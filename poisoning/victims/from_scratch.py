@@ -22,7 +22,7 @@ from poisoning.params import FromScratchVictim
 from poisoning.spec import digest, seed_for
 from poisoning.victims import Bench, Verdict, VictimBatch, twins
 from poisoning.victims.end_to_end import state_path
-from poisoning.victims.judging import Answers, verdict
+from poisoning.victims.judging import Answers, Course, verdict
 from poisoning.victims.training import (
     Draws,
     OnStep,
@@ -59,8 +59,8 @@ class _Trial:
         bases = self.bench.data.train.images[batch.base_indices[t]]
         weights = batch.seed_of(t, "weights")
         own = TrainingSet.of(self.bench, batch, t, batch.poisons[t])
-        net, margins = self._train("poisoned", weights, own, Draws(batch, t))
-        poisoned = answers(net, self.bench, batch, t, margins)
+        net, course = self._train("poisoned", weights, own, Draws(batch, t))
+        poisoned = answers(net, self.bench, batch, t, course)
         explanation = explained(net, self.bench, batch, t)
         if self.victim.shared_twins:
             twin = self._shared_twin()
@@ -78,14 +78,14 @@ class _Trial:
         twin = poisoned
         if not torch.equal(batch.poisons[t], bases):
             clean = TrainingSet.of(bench, batch, t, bases)
-            net, margins = self._train("twin", weights, clean, Draws(batch, t))
-            twin = answers(net, bench, batch, t, margins)
+            net, course = self._train("twin", weights, clean, Draws(batch, t))
+            twin = answers(net, bench, batch, t, course)
         twins.keep(bench, key, twin)
         return twin
 
     def _train(
         self, name: str, seed: int, data: TrainingSet, draws: Draws
-    ) -> tuple[Network, list[float]]:
+    ) -> tuple[Network, Course]:
         """Train one network; it counts for half of the trial's steps."""
         half = 0 if name == "poisoned" else 1
 
@@ -99,7 +99,7 @@ class _Trial:
         net = training.run(
             draws, self._target(), int(self.batch.base_labels[self.t]), state, report
         )
-        return net, training.margins
+        return net, training.course
 
     def _build(self, seed: int) -> Network:
         row = self.bench.data.spec
@@ -119,7 +119,7 @@ class _Trial:
             net = self._train_twin(number)
             tensors = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
             self.bench.cache.put(TWINS, key, lambda path: write_tensors(path, tensors))
-        return answers(net, self.bench, self.batch, self.t, [])
+        return answers(net, self.bench, self.batch, self.t, Course())
 
     def _twin_key(self, number: int) -> str:
         recipe, bench = self.victim.recipe.model_dump(mode="json"), self.bench

@@ -24,7 +24,7 @@ from poisoning.ops.schedules import learning_rate
 from poisoning.params import FrozenVictim, Recipe
 from poisoning.victims import Bench, Verdict, VictimBatch
 from poisoning.victims.features import FeatureTable
-from poisoning.victims.judging import Answers, clouds, margin, verdict
+from poisoning.victims.judging import Answers, Course, clouds, margin, verdict
 
 OnEpoch = Callable[[int, int, dict[str, float]], None]  # done, total, values
 
@@ -210,7 +210,7 @@ class Targets:
             said = []
             for h in (t, trials + t):
                 hits, images = self._patched(heads, h, t)
-                said.append(Answers(logits[h], accuracy[h], hits, images, margins[h]))
+                said.append(Answers(logits[h], accuracy[h], hits, images, Course(margins[h])))
             base_label = int(self.batch.base_labels[t])
             found.append(verdict(base_label, said[0], said[1], self._explanation(t)))
         return found

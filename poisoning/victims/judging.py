@@ -1,7 +1,6 @@
 """From what a victim and its twin say to a verdict."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,6 +12,17 @@ from poisoning.victims import Verdict, VictimBatch
 
 
 @dataclass(frozen=True)
+class Course:
+    """What one network says of the target after each epoch. Distances are explain.away's, of the
+    poisons' mean and of the nearest one, or in a twin of the bases; empty where they cannot change.
+    """
+
+    margins: list[float] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
+    nearest: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Answers:
     """What one network says after the last epoch, and of the target after each."""
 
@@ -20,7 +30,7 @@ class Answers:
     clean_accuracy: float
     patched_hits: int = 0  # of the patched images of the target class
     patched_images: int = 0
-    margins: Sequence[float] = ()
+    course: Course = field(default_factory=Course)
 
     def judged(self, base_label: int) -> Judged:
         return judge(self.logits[0], base_label, self.clean_accuracy)
@@ -48,16 +58,20 @@ def margin(logits: Tensor, base_label: int) -> Tensor:
 
 
 def verdict(
-    base_label: int, poisoned: Answers, twin: Answers, explanation: Explanation | None
+    base_label: int,
+    poisoned: Answers,
+    twin: Answers,
+    explanation: Explanation | None,
+    before: Explanation | None = None,
 ) -> Verdict:
-    """Both networks' answers as one verdict."""
+    """Both networks' answers as one verdict; ``before`` is what they saw before training."""
     if explanation is not None:
-        explanation = explanation.model_copy(
-            update={
-                "margins": explain.thin_out(list(poisoned.margins)),
-                "twin_margins": explain.thin_out(list(twin.margins)),
-            }
-        )
+        curves = {
+            "margins": explain.thin_out(poisoned.course.margins),
+            "twin_margins": explain.thin_out(twin.course.margins),
+            **_moved(poisoned.course, twin.course, before),
+        }
+        explanation = explanation.model_copy(update=curves)
     return Verdict(
         poisoned=poisoned.judged(base_label),
         twin=twin.judged(base_label),
@@ -70,6 +84,31 @@ def verdict(
         ),
         explanation=explanation,
     )
+
+
+def _moved(poisoned: Course, twin: Course, before: Explanation | None) -> dict[str, object]:
+    """What an explanation says of features that move in training: nothing where they do not."""
+    start = (
+        {}
+        if before is None
+        else {
+            "distances": before.distance_after,
+            "nearest": before.nearest_after,
+            "twin_distances": before.distance_before,
+        }
+    )
+    curves = {
+        "distances": poisoned.distances,
+        "nearest": poisoned.nearest,
+        "twin_distances": twin.distances,
+    }
+    moved: dict[str, object] = {} if before is None else {"before": before}
+    for name, values in curves.items():
+        if values and name in start:
+            moved[name] = explain.thin_out([start[name], *values], first=0)
+        elif values:
+            moved[name] = explain.thin_out(values)
+    return moved
 
 
 def clouds(labels: Tensor, batch: VictimBatch, t: int) -> tuple[Tensor, Tensor]:

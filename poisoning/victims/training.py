@@ -9,7 +9,7 @@ process goes on from its last saved epoch.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ from poisoning.ops import optimizers
 from poisoning.ops.schedules import learning_rate
 from poisoning.params import Recipe
 from poisoning.victims import Bench, VictimBatch
-from poisoning.victims.judging import Answers, clouds, margin
+from poisoning.victims.judging import Answers, Course, clouds, margin
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # done, total, values
 REPORT_EVERY_S = 1.0
@@ -56,12 +56,14 @@ class Draws:
 @dataclass(frozen=True)
 class TrainingSet:
     """N images uint8 [N, C, H, W] and labels [N] on the device; ``ids`` [N] are their places in
-    the train split, a poison's being its base's: it is seen as its base would be.
+    the train split, a poison's being its base's: it is seen as its base would be. The last
+    ``poisons`` images are those, or the bases in their place.
     """
 
     images: Tensor
     labels: Tensor
     ids: Tensor
+    poisons: int = 0
 
     @classmethod
     def of(cls, bench: Bench, batch: VictimBatch, t: int, poisons: Tensor) -> "TrainingSet":
@@ -69,7 +71,8 @@ class TrainingSet:
         train, clean = bench.data.train, batch.clean[t]
         ids = torch.cat([clean, batch.base_indices[t]])
         images = torch.cat([train.images[clean], poisons])
-        return cls(images.to(bench.device), train.labels[ids].to(bench.device), ids)
+        labels = train.labels[ids]
+        return cls(images.to(bench.device), labels.to(bench.device), ids, len(poisons))
 
 
 class Training:
@@ -82,7 +85,7 @@ class Training:
         self.optimizer = optimizers.of(self.net.parameters(), recipe)
         self.steps_per_epoch = math.ceil(len(data.labels) / recipe.batch_size)
         self.steps = recipe.epochs * self.steps_per_epoch
-        self.margins: list[float] = []
+        self.course = Course()
 
     def run(
         self, draws: Draws, target: Tensor, base_label: int, state: Path, on_step: OnStep
@@ -91,7 +94,7 @@ class Training:
         saved = time.monotonic()
         for epoch in range(self._restore(state), self.recipe.epochs):
             self._epoch(epoch, draws, on_step)
-            self.margins.append(self._margin(target, base_label))
+            self._ask(target, base_label)
             if time.monotonic() - saved > SAVE_EVERY_S and epoch + 1 < self.recipe.epochs:
                 self._save(state, epoch + 1)
                 saved = time.monotonic()
@@ -129,13 +132,23 @@ class Training:
         self.optimizer.step(rate)
         return loss.detach()
 
-    def _margin(self, target: Tensor, base_label: int) -> float:
-        return float(margin(logits_of(self.net, self.bench, target)[0], base_label))
+    def _ask(self, target: Tensor, base_label: int) -> None:
+        """Note what the network says of the target, and how far the poisons are from it."""
+        logits = logits_of(self.net, self.bench, target)
+        self.course.margins.append(float(margin(logits[0], base_label)))
+        if self.data.poisons:
+            images = self.data.images[-self.data.poisons :]
+            images = torch.cat([target.to(images.device), images])
+            features = features_of(self.net, self.bench, images).double()
+            own, poisons = features[0], features[1:]
+            self.course.distances.append(float(explain.away(own, poisons.mean(0))))
+            self.course.nearest.append(float(explain.away(own, poisons).min()))
 
     def _save(self, state: Path, epochs: int) -> None:
         tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
         tensors |= self.optimizer.tensors()
-        tensors["margins"] = torch.tensor(self.margins, dtype=torch.float64)
+        for name, values in asdict(self.course).items():
+            tensors[name] = torch.tensor(values, dtype=torch.float64)
         stored = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         write_tensors(state, stored, {"epochs": str(epochs)})
 
@@ -145,12 +158,13 @@ class Training:
             with safe_open(state, "pt") as file:
                 epochs = int((file.metadata() or {})["epochs"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            course = Course(*(tensors[part.name].tolist() for part in fields(Course)))
         except (SafetensorError, OSError, KeyError, ValueError):
             return 0
         net = {k.removeprefix("net."): v for k, v in tensors.items() if k.startswith("net.")}
         self.net.load_state_dict(net)
         self.optimizer.restore(tensors)
-        self.margins = tensors["margins"].tolist()
+        self.course = course
         return epochs
 
 
@@ -185,9 +199,7 @@ def _over(images: Tensor, bench: Bench, function: Callable[[Tensor], Tensor]) ->
     return torch.cat(parts)
 
 
-def answers(
-    net: Network, bench: Bench, batch: VictimBatch, t: int, margins: list[float]
-) -> Answers:
+def answers(net: Network, bench: Bench, batch: VictimBatch, t: int, course: Course) -> Answers:
     """What a trained network says of trial ``t``."""
     asked = targets.asked(batch.targets[t : t + 1], batch.trigger)[0]
     hits, patched_images = 0, 0
@@ -200,7 +212,7 @@ def answers(
         clean_accuracy=clean_accuracy(net, bench.data.test, bench.mean, bench.std, bench.precision),
         patched_hits=hits,
         patched_images=patched_images,
-        margins=margins,
+        course=course,
     )
 
 

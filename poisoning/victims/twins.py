@@ -7,6 +7,7 @@ on the same setup, and a control, whose victim is its own twin, then find it.
 import contextlib
 import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from poisoning.models import Network
 from poisoning.params import Recipe
 from poisoning.spec import digest
 from poisoning.victims import Bench, VictimBatch
-from poisoning.victims.judging import Answers
+from poisoning.victims.judging import Answers, Course
 
 KIND = "answers"  # in the cache
 
@@ -54,7 +55,7 @@ def keep(bench: Bench, key: str, answers: Answers) -> None:
         "logits": answers.logits.tolist(),  # float64: the text holds every bit
         "clean_accuracy": answers.clean_accuracy,
         "patched": [answers.patched_hits, answers.patched_images],
-        "margins": list(answers.margins),
+        **asdict(answers.course),
     }
     bench.cache.put(KIND, f"{key}.json", lambda path: path.write_text(json.dumps(words)))
 
@@ -62,7 +63,9 @@ def keep(bench: Bench, key: str, answers: Answers) -> None:
 def _read(words: dict[str, Any]) -> Answers:
     hits, images = words["patched"]
     logits = torch.tensor(words["logits"], dtype=torch.float64)
-    return Answers(logits, words["clean_accuracy"], hits, images, words["margins"])
+    # of a twin that an earlier version trained the margins are known, and no distances
+    course = Course(words["margins"], words.get("distances", []), words.get("nearest", []))
+    return Answers(logits, words["clean_accuracy"], hits, images, course)
 
 
 def _content(net: Network) -> str:

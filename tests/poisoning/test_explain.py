@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from poisoning import explain
+from poisoning.events import Explanation
 
 
 @pytest.fixture
@@ -58,3 +59,14 @@ def test_a_long_curve_keeps_its_ends(epochs, kept):
     if epochs:
         assert curve[0] == (1, 0.0) and curve[-1] == (epochs, float(epochs - 1))
     assert list(curve) == sorted(set(curve))
+    assert [epoch - 1 for epoch, _ in curve] == [
+        epoch for epoch, _ in explain.thin_out([float(e) for e in range(epochs)], first=0)
+    ]
+
+
+def test_what_an_earlier_version_stored_is_still_read(classes):
+    base_class, target_class = classes
+    found = explain.explain(target_class[0], base_class[:4], base_class[4:8], *classes)
+    later = {"distances", "nearest", "twin_distances", "before"}
+    stored = found.model_dump(mode="json", exclude=later)
+    assert Explanation.model_validate(stored) == found

@@ -135,9 +135,72 @@ def test_the_control_equals_its_twin_and_costs_one_training(module, victim, digi
     first, second, _ = module.train_and_judge(victim, on, batch, lambda *a: said.append(a))
     assert first.poisoned == first.twin
     assert first.explanation.margins == first.explanation.twin_margins
+    assert first.explanation.distances == first.explanation.twin_distances != ()
     assert second.poisoned != second.twin
     assert all(0 < done <= total for done, total, _ in said)
     assert said[-1][0] == said[-1][1]
+
+
+@torch.no_grad()
+def distances_by(net, digits, batch, t, images):
+    """Of the mean of these images' features, and of the nearest one, to the target's."""
+    target, *others = net.features(
+        normalize(torch.cat([batch.targets[t][None], images]), tiny.MEAN, tiny.STD)
+    )
+    away = [float((other - target).norm() / target.norm()) for other in others]
+    mean = torch.stack(others).mean(0)
+    return float((mean - target).norm() / target.norm()), min(away)
+
+
+def test_distances_over_the_epochs_equal_a_plain_computation(digits, on):
+    recipe, t = RECIPES["benchmark's"], 1
+    batch, victim = victim_batch(digits), EndToEndVictim(checkpoint="plain", recipe=recipe)
+    bases = digits.train.images[batch.base_indices[t]]
+    found = end_to_end.train_and_judge(victim, on, batch, silent)[t].explanation
+    assert [epoch for epoch, _ in found.distances] == [0, 1, 2, 3]
+    for epoch in range(recipe.epochs + 1):
+        until = recipe.model_copy(update={"epochs": epoch})
+        nets = [
+            plain_training(end_to_end.start(victim, on, batch, t), until, digits, batch, t, which)
+            for which in (True, False)
+        ]
+        mean, nearest = distances_by(nets[0], digits, batch, t, batch.poisons[t])
+        twins_mean, _ = distances_by(nets[1], digits, batch, t, bases)
+        expected = {"distances": mean, "nearest": nearest, "twin_distances": twins_mean}
+        for name, value in expected.items():
+            assert dict(getattr(found, name))[epoch] == pytest.approx(value, abs=2e-3), name
+    assert found.before.distance_after == pytest.approx(found.distances[0][1], abs=1e-4)
+    assert found.distance_after == pytest.approx(found.distances[-1][1], abs=1e-3)
+    assert found.before.poisons != found.poisons and found.before.before is None
+
+
+@pytest.mark.parametrize(
+    ("module", "victim"),
+    [*REGIMES.values(), (end_to_end, EndToEndVictim(checkpoint="dropout", recipe=BRIEF))],
+    ids=[*REGIMES, "dropout"],
+)
+def test_watching_where_features_go_changes_no_bit(module, victim, digits, tmp_path, monkeypatch):
+    batch, on = victim_batch(digits).only(1), Bench(digits, tmp_path)
+    (watched,) = module.train_and_judge(victim, on, batch, silent)
+    assert len(watched.explanation.distances) == BRIEF.epochs + (module is end_to_end)
+    built, asked = training.TrainingSet.of, []
+
+    def unwatched(*given):
+        return dataclasses.replace(built(*given), poisons=0)
+
+    def after_training(*given):
+        asked.append(given)
+        was_trained = module is from_scratch or len(asked) == 2
+        return training.explained(*given) if was_trained else watched.explanation
+
+    monkeypatch.setattr(training.TrainingSet, "of", unwatched)
+    monkeypatch.setattr(module, "explained", after_training)
+    (plain,) = module.train_and_judge(victim, on, batch, silent)
+    assert plain.explanation.distances == ()
+    moved = {"distances": (), "nearest": (), "twin_distances": (), "before": None}
+    for verdict in (plain, watched):
+        verdict.__dict__["explanation"] = verdict.explanation.model_copy(update=moved)
+    assert plain == watched
 
 
 @pytest.mark.parametrize(("module", "victim"), REGIMES.values(), ids=list(REGIMES))
@@ -160,6 +223,8 @@ def test_a_twin_is_trained_once_for_all_attacks(module, victim, digits, on, tmp_
     assert len(runs) == 3 and again.twin == first.twin and again.poisoned != first.poisoned
     assert again.extras.twin_variants == first.extras.twin_variants
     assert again.explanation.twin_margins == first.explanation.twin_margins
+    assert again.explanation.twin_distances == first.explanation.twin_distances
+    assert again.explanation.distances != first.explanation.distances
     bases = digits.train.images[batch.base_indices]
     (control,) = module.train_and_judge(
         victim, on, dataclasses.replace(batch, poisons=bases), silent

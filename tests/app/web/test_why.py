@@ -78,6 +78,57 @@ def test_margins_have_zero_inside_and_the_crossing_is_the_last_one() -> None:
     assert why.of(TRIAL, outcome(True), FACTS.model_copy(update={"margins": ()})).margins is None
 
 
+BEFORE = FACTS.model_copy(
+    update={"margins": (), "twin_margins": (), "distance_after": 1.0, "nearest_after": 0.8}
+)
+MOVED = FACTS.model_copy(
+    update={
+        "distances": ((0, 1.0), (1, 0.6), (2, 0.2)),
+        "nearest": ((0, 0.8), (1, 0.4), (2, 0.1)),
+        "twin_distances": ((0, 1.1), (1, 1.2), (2, 1.3)),
+        "before": BEFORE,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("distances", "said"),
+    [
+        (
+            ((0, 1.0), (2, 0.2)),
+            "Training brought the poisons there from 1.00 before training; the nearest",
+        ),
+        (((1, 0.1), (2, 0.2)), "Training took the poisons there from 0.10 after epoch 1"),
+        (((0, 0.2), (2, 0.21)), "Training left the poisons where they were (0.20 before training)"),
+    ],
+)
+def test_where_features_move_the_sentence_says_what_training_did(distances: Any, said: str) -> None:
+    facts = MOVED.model_copy(update={"distances": distances})
+    sentence = why.in_words(TRIAL, outcome(True), facts)
+    assert said in sentence
+    assert "from 0.80 to 0.10, the bases in its clean twin from 1.10 to 1.30." in sentence
+    assert "Training" not in why.in_words(TRIAL, outcome(True), FACTS)
+
+
+def test_distances_start_before_the_first_epoch_and_above_zero() -> None:
+    shown = why.of(TRIAL, outcome(True), MOVED)
+    assert shown.distances is not None and shown.before is not None
+    assert (shown.distances.low, shown.distances.high) == (0.0, 1.3)
+    assert (shown.distances.first, shown.distances.epochs) == (0, 2)
+    for line in (shown.distances.poisoned, shown.distances.second, shown.distances.twin):
+        assert line.startswith(f"{shown.distances.edge}") and len(line.split()) == 3
+    still = why.of(TRIAL, outcome(True), FACTS)
+    assert still.distances is None and still.before is None
+
+
+def test_a_ruler_is_as_long_as_it_says() -> None:
+    plane = why.of(TRIAL, outcome(True), FACTS).plane
+    length, pixels = plane.ruler
+    right, left = plane.base_class[0], plane.target
+    assert pixels == pytest.approx(length * (right[0] - left[0]) / (0.55 - -0.5), rel=0.01)
+    assert pixels < plane.width / 3
+
+
 def test_the_trials_page_draws_it_where_it_is_known(full: TestClient, app: FastAPI) -> None:
     without = full.get("/experiments/2/trials/0")
     assert without.status_code == 200 and "penultimate features" not in without.text
@@ -90,4 +141,12 @@ def test_the_trials_page_draws_it_where_it_is_known(full: TestClient, app: FastA
     page = full.get("/experiments/2/trials/0").text
     assert "penultimate features" in page
     assert page.count('<polyline class="curve') == 2
-    assert "target lengths" in page
+    assert "target lengths" in page and "before training" not in page
+    with app.state.database.write() as session:
+        stored = session.scalars(select(models.Explanation)).one()
+        stored.data = MOVED.model_dump(mode="json")
+    page = full.get("/experiments/2/trials/0").text
+    assert page.count('<polyline class="curve') == 5
+    assert page.count('<svg class="plane" viewBox') == 4
+    assert "Before training." in page and "Training brought the poisons there" in page
+    assert "to the nearest from 0.80 to 0.10" in page
