@@ -41,17 +41,27 @@ def _simplex(stage: Stage) -> Iterator[Case]:
         worst = excess.max().item()
         return Check(worst <= SLACK, f"objective at most {worst:+.1e}, relative, above the plain")
 
-    def batched() -> Tensor:
+    def alone_each() -> Tensor:
+        return torch.cat([
+            simplex.coefficients(points[i, None], target[i, None]) for i in range(alone)
+        ])  # fmt: skip
+
+    def by_interior() -> Tensor:
         return simplex.solve(*simplex.gram(points, target))
 
     yield Case(
-        "simplex least squares, one by one", "problem", one_by_one,
-        lambda: simplex.coefficients(points[:alone], target[:alone]), alone, alone, check, 8.0,
-        "the way taken on a processor: active set, float64",
+        "simplex least squares, one by one", "problem", one_by_one, alone_each, alone, alone,
+        check, 8.0, "block pivots, float64",
     )  # fmt: skip
     yield Case(
-        f"simplex least squares, {count} at once", "problem", one_by_one, batched, alone, count,
-        check, 20.0, f"the way taken on a GPU: {simplex.STEPS} interior-point steps, float64",
+        f"simplex least squares, {count} at once", "problem", one_by_one,
+        lambda: simplex.coefficients(points, target), alone, count, check, 20.0,
+        "block pivots, float64: the way taken on a processor",
+    )  # fmt: skip
+    yield Case(
+        f"simplex least squares, {count} at once, by the interior", "problem", one_by_one,
+        by_interior, alone, count, check, None,
+        f"the way taken on a GPU: {simplex.STEPS} interior-point steps, float64",
     )  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""Least squares on the simplex: both solvers against SciPy and against each other."""
+"""Least squares on the simplex: the solvers against SciPy, every face, and each other."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -35,18 +37,19 @@ def by_scipy(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("points", "features"), [(1, 8), (5, 64), (25, 128), (25, 10)])
-def test_both_solvers_reach_scipys_optimum(points: int, features: int) -> None:
+def test_all_solvers_reach_scipys_optimum(points: int, features: int) -> None:
     a, b = problems(6, points, features)
     g, h = simplex.gram(a, b)
-    together = simplex.solve(g, h)
+    together, pivoted = simplex.solve(g, h), simplex.solve_by_pivots(g.numpy(), h.numpy())
     half_bb = 0.5 * (b * b).sum(-1)
     for i in range(len(a)):
         exact = simplex.solve_active_set(g[i].numpy(), h[i].numpy())
-        assert exact.min() >= 0
-        assert exact.sum() == pytest.approx(1, abs=1e-10)
+        for c in (exact, pivoted[i]):
+            assert c.min() >= 0
+            assert c.sum() == pytest.approx(1, abs=1e-10)
         want = by_scipy(a[i].numpy(), b[i].numpy())
         scale = max(want, 1e-6 * float(half_bb[i]))
-        for c in (torch.from_numpy(exact), together[i]):
+        for c in (torch.from_numpy(exact), torch.from_numpy(pivoted[i]), together[i]):
             value = float(simplex.objective(g[i], h[i], c) + half_bb[i])
             assert value <= want + 1e-6 * scale
 
@@ -77,9 +80,60 @@ def test_twice_the_same_point_is_no_obstacle() -> None:
     assert value == pytest.approx(want, rel=1e-6)
 
 
+def by_every_face(g: np.ndarray, h: np.ndarray) -> float:
+    """The lowest objective among the minimisers of all faces that lie on the simplex."""
+    lowest, j = np.inf, len(h)
+    for count in range(1, j + 1):
+        for face in map(list, itertools.combinations(range(j), count)):
+            system = np.ones((count + 1, count + 1))
+            system[:count, :count], system[count, count] = g[np.ix_(face, face)], 0
+            c = np.linalg.solve(system, np.append(h[face], 1))[:count]
+            if c.min() >= 0:
+                lowest = min(lowest, 0.5 * c @ g[np.ix_(face, face)] @ c - h[face] @ c)
+    return float(lowest)
+
+
+def test_pivots_find_the_best_of_all_faces() -> None:
+    for points in (1, 2, 3, 6):
+        a, b = problems(12, points, 32)
+        g, h = simplex.gram(a, b)
+        found = torch.from_numpy(simplex.solve_by_pivots(g.numpy(), h.numpy()))
+        half_bb = 0.5 * (b * b).sum(-1)
+        for i, value in enumerate(simplex.objective(g, h, found) + half_bb):
+            want = by_every_face(g[i].numpy(), h[i].numpy()) + float(half_bb[i])
+            assert float(value) == pytest.approx(want, rel=1e-9)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, simplex.ROUNDS])
+@pytest.mark.parametrize(("points", "features"), [(25, 128), (60, 64), (25, 10)])
+def test_pivots_agree_with_one_active_set_after_the_other(
+    points: int, features: int, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they end by themselves or are cut short."""
+    monkeypatch.setattr(simplex, "ROUNDS", rounds)
+    a, b = problems(8, points, features)
+    g, h = (x.numpy() for x in simplex.gram(a, b))
+    alone = np.stack([simplex.solve_active_set(*each) for each in zip(g, h, strict=True)])
+    found = simplex.solve_by_pivots(g, h)
+    if points <= features:
+        np.testing.assert_allclose(found, alone, atol=1e-8)
+        assert ((found == 0) == (alone == 0)).all()
+    mine, best = (((c[:, None] @ a.numpy())[:, 0] - b.numpy()) for c in (found, alone))
+    allowed = 1e-6 * (best**2).sum(1) + 1e-12 * (b.numpy() ** 2).sum(1)
+    assert ((mine**2).sum(1) <= (best**2).sum(1) + allowed).all()
+    each = [simplex.solve_by_pivots(g[t : t + 1], h[t : t + 1]) for t in range(8)]
+    np.testing.assert_array_equal(found, np.concatenate(each))  # whatever it is batched with
+
+
+def test_points_without_features_have_coefficients_too() -> None:
+    g, h = np.zeros((2, 3, 3)), np.zeros((2, 3))
+    np.testing.assert_allclose(simplex.solve_by_pivots(g, h), 1 / 3)
+    np.testing.assert_allclose(simplex.solve_active_set(g[0], h[0]), 1 / 3)
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("alike", [1.0, 1e-2, 1e-4])
-def test_the_batched_solver_agrees_with_the_exact_one(alike: float, scale: float) -> None:
+def test_the_batched_solvers_agree_with_the_exact_one(alike: float, scale: float) -> None:
     """From points far apart to points that differ in the fourth digit, one of them twice."""
     generator = torch.Generator().manual_seed(1)
 
@@ -93,11 +147,14 @@ def test_the_batched_solver_agrees_with_the_exact_one(alike: float, scale: float
         b = (centre[:, 0] + 2 * alike * normal(8, 64)).relu() * scale
         g, h = simplex.gram(a, b)
         together = simplex.solve(g, h)
-        assert torch.allclose(together.sum(-1), torch.ones(8, dtype=torch.float64), atol=1e-12)
+        pivoted = torch.from_numpy(simplex.solve_by_pivots(g.numpy(), h.numpy()))
+        for found in (together, pivoted):
+            assert torch.allclose(found.sum(-1), torch.ones(8, dtype=torch.float64), atol=1e-12)
         for i in range(8):
             exact = torch.from_numpy(simplex.solve_active_set(g[i].numpy(), h[i].numpy()))
-            mine, best = ((c @ a[i] - b[i]).square().sum().item() for c in (together[i], exact))
-            assert mine == pytest.approx(best, rel=1e-6)
+            best = (exact @ a[i] - b[i]).square().sum().item()
+            for c in (together[i], pivoted[i]):
+                assert (c @ a[i] - b[i]).square().sum().item() == pytest.approx(best, rel=1e-6)
 
 
 def test_the_batched_solver_leaves_out_the_same_points() -> None:
