@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -73,9 +74,6 @@ class Surrogates:
     ) -> None:
         self.networks = [freeze(net, device) for net in networks]
         self.dropouts = [_draw_dropout(net) for net in self.networks]
-        self._quick = [quickened(net, precision) for net in self.networks]
-        self._drawn = [module for net in self._quick for module in net.modules()
-                       if isinstance(module, DrawnDropout)]  # fmt: skip
         self.device, self.precision = device, precision
         self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, -1, 1, 1)
@@ -86,6 +84,18 @@ class Surrogates:
     @property
     def has_dropout(self) -> bool:
         return any(self.dropouts)
+
+    @cached_property
+    def _quick(self) -> list[Network]:
+        """What is computed with; made when first used, since who differentiates by parameters
+        never does.
+        """
+        return [quickened(net, self.precision) for net in self.networks]
+
+    @cached_property
+    def _drawn(self) -> list["DrawnDropout"]:
+        modules = (module for net in self._quick for module in net.modules())
+        return [module for module in modules if isinstance(module, DrawnDropout)]
 
     def features(self, x: Tensor, draw: Generators = ()) -> list[Tensor]:
         """Penultimate features [N, D_k] of images [N, C, H, W], for each of the K networks."""

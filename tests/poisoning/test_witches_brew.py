@@ -286,6 +286,16 @@ def test_in_bf16_it_points_the_same_way(rows, digits, monkeypatch):
     assert torch.cosine_similarity(exact.flatten(), fast.flatten(), 0) > 0.98
 
 
+def test_copies_for_features_are_made_only_for_who_asks_for_features(digits):
+    batch = tiny.batch(digits, trials=1, poisons=3)
+    surrogates = tiny.surrogates("dropout", precision="fast")
+    wib.Brew(batch, surrogates).loss_and_gradient(batch.bases, 2.0)
+    assert "_quick" not in vars(surrogates)
+    (found,) = surrogates.features(batch.bases[0])
+    (fresh,) = tiny.surrogates("dropout", precision="fast").features(batch.bases[0])
+    assert torch.equal(found, fresh)
+
+
 def test_the_rate_is_the_published_one_and_drops_where_published():
     knobs = WitchesBrew()
     assert wib.learning_rate(knobs, 1, 0) == pytest.approx(0.1)
