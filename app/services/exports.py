@@ -1,7 +1,8 @@
 """A table as it stands on the screen, and as a file that says where it is from.
 
 A page draws its tables from the same objects, so that what is exported equals what is shown. A
-cell may have a second line; in a file that is a column of its own.
+cell may have a second line; in a file that is a column of its own. Files that programs read, CSV
+and JSON, have "-" where the screen has a true minus.
 """
 
 import re
@@ -130,6 +131,8 @@ def export(table: Table, form: str, origin: Origin) -> File:
         )
     media_type, suffix, comment = FORMATS[form]
     lines = tuple(tuple(line) for line in table.lines())
+    if form in ("csv", "json"):
+        lines = tuple(tuple(text.replace("−", "-") for text in line) for line in lines)
     # JSON has no comments: there the origin is one of its fields
     notes = (*table.notes, *table.footnotes, *([] if comment else origin.lines()))
     text = tables.FORMS[suffix](tables.Table(table.title, tuple(table.heads()), lines, notes=notes))

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from app.queries import results
 from app.schemas import StudyView
 from app.services.exports import Bar, Cell, Column, Span, Table
-from app.web import sheets
+from app.web import sheets, words
 from poisoning import stats, tables
 from poisoning.spec import FieldError
 from poisoning.stats import Interval
@@ -53,7 +53,8 @@ def _sheet(
     for number, line in enumerate(table.lines):
         title = table.cells[number].experiment if table.cells else line[0]
         href = addresses.get(title, "")
-        row = [Cell(word, href=href if not place else "") for place, word in enumerate(line)]
+        said = map(words.true_minus, line)
+        row = [Cell(word, href=href if not place else "") for place, word in enumerate(said)]
         if axis is not None:
             row.insert(axis, Cell("", href=href, bar=drawn[number]))
         rows.append(row)

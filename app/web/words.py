@@ -1,13 +1,18 @@
 """How numbers and moments are written on pages. Pure functions; templates use them as filters."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from poisoning.spec import BENCHMARK_SETUPS
 from poisoning.stats import MARK
 
 DASH = "–"
 MINUS = "−"
+HYPHEN_MINUS = re.compile(r"(?<![\w.)\]-])-(?=\d)")  # that of a number, not of a word or a range
+BOXES = re.compile(r"\b(?:white|grey|black)-box\b", re.IGNORECASE)
 
 ACCESS = {"white_box": "White box", "grey_box": "Grey box", "black_box": "Black box"}
 REGIME = {"frozen": "frozen", "end_to_end": "end to end", "from_scratch": "from scratch"}
@@ -107,9 +112,17 @@ def variant(value: str) -> str:
     return f"{pixels} px {name}" if pixels else name.replace("flip", "flipped")
 
 
-def unbroken(text: str) -> str:
-    """A sentence whose numbers keep their units and errors on one line."""
-    return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+def unbroken(text: str) -> Markup:
+    """A sentence whose numbers keep their units and errors, and a white-box its box, on one line;
+    with true minuses.
+    """
+    kept = true_minus(text).replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+    return Markup(BOXES.sub(r'<span class="text-nowrap">\g<0></span>', str(escape(kept))))
+
+
+def true_minus(text: str) -> str:
+    """Words that were made for a terminal, with the minus that pages have."""
+    return HYPHEN_MINUS.sub(MINUS, text)
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:
@@ -143,6 +156,6 @@ FILTERS = {
     function.__name__: function
     for function in (
         percent, points, number, compact, brief, duration, moment, clock, mebibytes, access, regime,
-        stage, variant, plural, knob, short_hash, unbroken, unmarked,
+        stage, variant, plural, knob, short_hash, true_minus, unbroken, unmarked,
     )
 }  # fmt: skip

@@ -170,7 +170,7 @@ def in_csv(text: str) -> list[list[str]]:
 
 
 def equals_screen(shown: list[list[list[str]]], exported: list[list[str]]) -> None:
-    """Cell by cell; the head says which columns have a second line."""
+    """Cell by cell; the head says which columns have a second line. A file has "-" for "−"."""
     head, *body = shown
     wanted = [line.removeprefix("; below it: ") for cell in head for line in cell]
     assert exported[0] == wanted
@@ -178,7 +178,7 @@ def equals_screen(shown: list[list[list[str]]], exported: list[list[str]]) -> No
     for row, line in zip(body, exported[1:], strict=True):
         expected: list[str] = []
         for title, cell in zip(head, row, strict=True):
-            expected += cell + [""] * (len(title) - len(cell))
+            expected += [text.replace("−", "-") for text in cell] + [""] * (len(title) - len(cell))
         assert [text.removeprefix("'") for text in line] == expected
 
 
@@ -213,11 +213,12 @@ def test_every_format_holds_every_cell(form: str) -> None:
     file = exports.export(table, form, Origin("http://x/?a=1", bench.AT, "abc123"))
     assert "abc123" in file.text and "http://x/?a=1" in file.text and "2026-03-02" in file.text
     if form == "csv":
-        assert in_csv(file.text)[1] == ["'=1+1 & {x}_y|<b>", "−85.0 ± 3", "5 of 6"]
+        assert in_csv(file.text)[1] == ["'=1+1 & {x}_y|<b>", "-85.0 ± 3", "5 of 6"]
     if form == "json":
+        assert json.loads(file.text)["lines"][0][1] == "-85.0 ± 3"
         assert json.loads(file.text)["lines"][0][2] == "5 of 6"
     if form == "markdown":
-        assert r"=1+1 & {x}_y\|&lt;b>" in file.text
+        assert r"=1+1 & {x}_y\|&lt;b>" in file.text and "| −85.0 ± 3 |" in file.text
     if form == "latex":
         assert r"\toprule" in file.text and file.text.startswith("% http://x/?a=1")
         assert r"=1{+}1 \& \{x\}\_y|$<$b$>$ & $-$85.0 $\pm$ 3 & 5 of 6 \\" in file.text

@@ -48,7 +48,10 @@ def test_the_tables_of_a_study_are_drawn_and_exported_alike(empty: TestClient, s
     assert file.headers["content-disposition"].endswith('.csv"')
     lines = [line for line in file.text.splitlines() if not line.startswith("#")]
     _, *written = list(csv.reader(io.StringIO("\n".join(lines))))
-    assert written == shown(page.text)
+    assert written == [[word.replace("−", "-") for word in row] for row in shown(page.text)]
+    assert "−" in page.text and "−" not in file.text
+    for row in shown(page.text):
+        assert not any(re.search(r"(^|[ \[])-\d", word) for word in row), "a minus is one on a page"
     assert len(written) == 6, "three attacks on two victims"
     assert page.text.count('class="axis full" data-axis') == 6, "and each is drawn"
     for form in ("json", "markdown", "latex", "pdf"):
