@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -39,7 +39,9 @@ class Side(BaseModel):
 
 
 class Difference(BaseModel):
-    """One field of the specs and its value on each side; None where it does not exist."""
+    """One field of the specs and its value on each side; None where it does not exist. A victim
+    that some sides lack is one field, its value its title; those who have it may differ in more.
+    """
 
     field: str
     values: list[Any]
@@ -146,7 +148,7 @@ def get(session: Session, ids: Sequence[Sequence[int]]) -> Comparison:
         raise NotFound(f"there is no experiment {', '.join(map(str, missing))}")
     members = [[rows[number] for number in side] for side in ids]
     sides = [_side(letter, its) for letter, its in zip(LETTERS, members, strict=False)]
-    differences, same = differ(sides, members)
+    differences, same = differ(sides, members, titles.checkpoint_models(session))
     results = _results(session, sides, members)
     return Comparison(
         sides=sides,
@@ -189,10 +191,10 @@ def flatten(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def differ(
-    sides: Sequence[Side], members: Sequence[Sequence[Experiment]]
+    sides: Sequence[Side], members: Sequence[Sequence[Experiment]], models: dict[str, str]
 ) -> tuple[list[Difference], dict[str, Any]]:
     """The fields that are not the same everywhere, and those that are."""
-    flats = [flatten(side.spec) for side in sides]
+    flats = list(_fields(sides, models))
     for flat, rows in zip(flats, members, strict=True):
         seeds = list(dict.fromkeys(row.spec.get("seed") for row in rows))
         if len(seeds) > 1:
@@ -201,11 +203,31 @@ def differ(
     names = dict.fromkeys(name for flat in flats for name in flat)
     for name in sorted(names, key=lambda name: name != "attack.name"):
         values = [flat.get(name) for flat in flats]
-        if all(name in flat for flat in flats) and all(value == values[0] for value in values):
+        its = [flat for side, flat in zip(sides, flats, strict=True) if _has_victim(side, name)]
+        is_same = all(name in flat and flat[name] == its[0][name] for flat in its)
+        if is_same and len(its) == len(flats):
             same[name] = values[0]
-        else:
+        elif not is_same:
             differences.append(Difference(field=name, values=values))
     return differences, same
+
+
+def _fields(sides: Sequence[Side], models: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Every side's fields, and the title of each victim that another side lacks as one more."""
+    counts = [len(side.spec["victims"]) for side in sides]
+    for side in sides:
+        flat = flatten(side.spec)
+        for number in range(min(counts), len(side.spec["victims"])):
+            title = titles.victim(side.spec["victims"][number], models)
+            is_only = sum(count > number for count in counts) == 1
+            flat[f"victims.{number}"] = f"only here: {title}" if is_only else title
+        yield flat
+
+
+def _has_victim(side: Side, name: str) -> bool:
+    """Whether this field is of a victim that the side has, or of none."""
+    found = re.match(r"victims\.(\d+)\.", name)
+    return found is None or int(found[1]) < len(side.spec["victims"])
 
 
 # --- what came out ---------------------------------------------------------------------------

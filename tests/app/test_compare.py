@@ -68,6 +68,22 @@ def test_a_field_that_only_one_side_has_differs(three: Database) -> None:
     assert only and all(values[f"attack.{name}"][0] is None for name in only)
 
 
+def test_a_victim_that_a_side_lacks_is_one_line(database: Database, settings: Settings) -> None:
+    victims = bench.raw_spec()["victims"]
+    for its in (victims[:1], victims, victims[:1]):
+        bench.launch(database, settings, victims=its)
+    values = {row.field: row.values for row in got(database, "1,2").differences}
+    assert list(values) == ["victims.1"]
+    nothing, said = values["victims.1"]
+    assert nothing is None and said.startswith("only here: ") and said.endswith("frozen")
+    # where several have it, none says that it is the only one, and what they differ in stays
+    other = [victims[0], victims[1] | {"label": "another name"}]
+    bench.launch(database, settings, victims=other)
+    three = {row.field: row.values for row in got(database, "1,2,4").differences}
+    assert list(three) == ["victims.1.label", "victims.1"]
+    assert three["victims.1"][0] is None and "only" not in str(three)
+
+
 def test_pairs_are_what_a_plain_loop_counts(three: Database) -> None:
     found = got(three, "1,2")
     assert [(pair.first, pair.second) for pair in found.pairs] == [("A", "B")] * 2
