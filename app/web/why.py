@@ -128,6 +128,9 @@ def _because(trial: TrialView, outcome: OutcomeView, facts: Explanation) -> str:
             "Their features hardly came closer: it is not their place that fooled it, but what "
             "training made of them."
         )
+    before = facts.before
+    if not has_moved and before and before.distance_after < CLOSER * before.distance_before:
+        return "They had come closer in the network that it began with, and training undid that."
     if not has_moved:
         return (
             "They stay about where their bases are: what moved them on the attacker's surrogate "

@@ -110,6 +110,15 @@ def test_where_features_move_the_sentence_says_what_training_did(distances: Any,
     assert "Training" not in why.in_words(TRIAL, outcome(True), FACTS)
 
 
+def test_poisons_that_training_moved_away_are_told_from_those_that_never_came_closer() -> None:
+    away = {"distance_after": 1.0, "distances": ((0, 0.5), (2, 1.0))}
+    near = BEFORE.model_copy(update={"distance_before": 1.1, "distance_after": 0.5})
+    undone = MOVED.model_copy(update=away | {"before": near})
+    assert "training undid that" in why.in_words(TRIAL, outcome(False), undone)
+    never = MOVED.model_copy(update=away)
+    assert "does not carry over" in why.in_words(TRIAL, outcome(False), never)
+
+
 def test_distances_start_before_the_first_epoch_and_above_zero() -> None:
     shown = why.of(TRIAL, outcome(True), MOVED)
     assert shown.distances is not None and shown.before is not None
