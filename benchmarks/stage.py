@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from poisoning import catalog, data, params
+from poisoning import catalog, data, params, shipped
 from poisoning.attacks.batch import CraftBatch, Surrogates
 from poisoning.data import LoadedDataset, Split
 from poisoning.data.augment import normalize
-from poisoning.models import Network, build
+from poisoning.models import Network, build, store
 from poisoning.ops import triggers
 from poisoning.spec import Precision
 
@@ -88,6 +88,13 @@ class Stage:
     def fresh(self, model: str, seed: int = 0) -> Network:
         spec = self.data.spec
         return build(model, len(spec.classes), spec.image_size, seed=seed)
+
+    def learned(self, model: str) -> Network:
+        """One that comes with the project and takes these images; a fresh one where none does."""
+        for path in sorted(shipped.FOLDER.glob(f"{model}-*-s0.safetensors")):
+            if store.read_card(path).image_size == self.data.spec.image_size:
+                return store.load(path)[0]
+        return self.fresh(model)
 
     @cached_property
     def net(self) -> Network:

@@ -89,10 +89,14 @@ class Bench:
 
 
 def _training_step(stage: Stage, model: str, folder: Path) -> Case:
-    """Fast precision: bf16 and channels last where the processor has bf16, else only the latter."""
+    """Fast precision: bf16 and channels last where the processor has bf16, else only the latter.
+
+    On a network that has learned: over few images, batch norm of one that has not amplifies the
+    rounding of bf16, the library's as ours, to a cosine of 0.95 in ResNet-18, 0.5 in MobileNetV2.
+    """
     count, train = stage.size.batch_size, stage.data.train
     images, labels = train.images[:count], train.labels[:count]
-    net = stage.fresh(model)
+    net = stage.learned(model)
     recipe = params.Recipe(
         learning_rate=RATE, momentum=MOMENTUM, weight_decay=DECAY, batch_size=count
     )
@@ -120,7 +124,6 @@ def _training_step(stage: Stage, model: str, folder: Path) -> Case:
 
     def check(a: Tensor, b: Tensor) -> Check:
         cosine = torch.cosine_similarity(a.double(), b.double(), 0).item()
-        # batch norm over few images of a network that has learned nothing amplifies rounding
         return Check(
             cosine > (0.98 if is_bf16 else 0.995), f"cosine of the weights' steps {cosine:.6f}"
         )
