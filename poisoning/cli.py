@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from poisoning import (
     catalog,
+    cli_adopt,
     cli_bundles,
     cli_certify,
     cli_sets,
@@ -74,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     one = add("pretrain", _pretrain, "train one of the recipes")
     one.add_argument("name")
     _add_places(one)
+
+    cli_adopt.add_command(add, _add_places)
 
     one = add("accuracy", _accuracy, "measure a checkpoint's clean accuracy")
     one.add_argument("checkpoint", type=Path)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from poisoning.spec import Access, ExperimentSpec, PretrainSpec
+from poisoning.spec import Access, AdoptSpec, ExperimentSpec, PretrainSpec
 
 
 class Message(BaseModel):
@@ -49,8 +49,20 @@ class PretrainJob(Message):
     machine: Machine
 
 
-Job = Annotated[TrialsJob | PretrainJob, Field(discriminator="kind")]
-JOB: TypeAdapter[TrialsJob | PretrainJob] = TypeAdapter(Job)
+class AdoptJob(Message):
+    """Read weights that were trained elsewhere, judge them, and store them as ours."""
+
+    kind: Literal["adopt"] = "adopt"
+    name: str
+    spec: AdoptSpec
+    source: str  # path of the file
+    there: dict[str, str] = {}  # sha256 -> name of checkpoints that are there already
+    machine: Machine
+
+
+AnyJob = TrialsJob | PretrainJob | AdoptJob
+Job = Annotated[AnyJob, Field(discriminator="kind")]
+JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
 
 
 # --- events -----------------------------------------------------------------------------------

@@ -51,10 +51,10 @@ def experiment(spec: ExperimentSpec, title: str, given: argparse.Namespace) -> R
             spec=spec,
             indices=missing,
             checkpoints={name: str(path) for name, path in paths.items()},
-            machine=_machine(given, folder),
+            machine=machine(given, folder),
         )
         folder.mkdir(parents=True, exist_ok=True)
-        _execute(job, Keeper(folder, results, screen))
+        execute(job, Keeper(folder, results, screen))
         results.trials.sort(key=lambda trial: trial.index)
         (folder / RESULTS).write_text(results.to_json(), encoding="utf-8")
     return results
@@ -126,8 +126,8 @@ def checkpoint(name: str, given: argparse.Namespace) -> Path:
     path: Path = folder.resolve() / f"{name}.safetensors"
     if not path.with_suffix(".json").is_file():
         spec: PretrainSpec = catalog.find("checkpoint", RECIPES, name)
-        job = events.PretrainJob(name=name, spec=spec, machine=_machine(given, folder))
-        _execute(job, _screen(name, given).show)
+        job = events.PretrainJob(name=name, spec=spec, machine=machine(given, folder))
+        execute(job, _screen(name, given).show)
     return path
 
 
@@ -135,7 +135,7 @@ def _screen(title: str, given: argparse.Namespace) -> "Screen":
     return Screen(title, is_quiet=getattr(given, "all", False))
 
 
-def _machine(given: argparse.Namespace, folder: Path) -> events.Machine:
+def machine(given: argparse.Namespace, folder: Path) -> events.Machine:
     return events.Machine(
         data_dir=str(given.data_dir),
         work_dir=str(folder.resolve()),
@@ -145,7 +145,7 @@ def _machine(given: argparse.Namespace, folder: Path) -> events.Machine:
     )
 
 
-def _execute(job: events.TrialsJob | events.PretrainJob, emit: work.Emit) -> None:
+def execute(job: events.AnyJob, emit: work.Emit) -> None:
     failed = work.execute(job, emit)
     if failed is not None:
         raise JobFailed(failed)
@@ -155,7 +155,7 @@ def _execute(job: events.TrialsJob | events.PretrainJob, emit: work.Emit) -> Non
 
 
 def complain(field: str, message: str, remedy: str | None = None) -> None:
-    text = message if message.startswith(f"{field}: ") else f"{field}: {message}"
+    text = message if not field or message.startswith(f"{field}: ") else f"{field}: {message}"
     print(f"error: {text}{f'; {remedy}' if remedy else ''}", file=sys.stderr)
 
 

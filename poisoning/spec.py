@@ -7,12 +7,13 @@ change a result (a title, a note, the study it came from) is not in here.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
 from poisoning import catalog
 from poisoning.params import AnyVictim, AttackParams, CheckpointName, Knobs, Triggered, VictimSpec
+from poisoning.renames import AUTO, Naming, Rule
 
 Profile = Literal["smoke", "quick", "paper"]
 Precision = Literal["exact", "fast"]
@@ -194,14 +195,7 @@ class PretrainSpec(Knobs):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        model = _known("model", catalog.model, self.model)
-        dataset = _known("dataset", catalog.dataset, self.dataset)
-        if model.image_size not in (None, dataset.image_size):
-            raise FieldError(
-                "model",
-                f"{model.title} takes images of {model.image_size} pixels; {dataset.title} has "
-                f"{dataset.image_size}",
-            )
+        model, dataset = _network(self.model, self.dataset)
         if self.sizes and not model.is_scalable:
             raise FieldError(
                 "sizes", f"{model.title} takes images as they are; leave it empty or choose another"
@@ -211,6 +205,34 @@ class PretrainSpec(Knobs):
                 "sizes", f"images of {dataset.title} have {dataset.image_size} pixels; scale down"
             )
         return self
+
+
+class AdoptSpec(Knobs):
+    """How weights that were trained elsewhere are read: which network, what its tensors are
+    called, and which file. There is no recipe: how they were trained is not known.
+    """
+
+    precision: ClassVar[Precision] = "exact"  # they are judged in
+    model: str = Field(title="Model", description="Name of the architecture.")
+    dataset: str = Field(title="Data set", description="What it was trained on.")
+    naming: Naming = Field(
+        AUTO,
+        title="Naming",
+        description="What its tensors are called; auto: the first known naming that fits exactly.",
+    )
+    renames: tuple[Rule, ...] = Field(
+        (), max_length=32, title="Renames", description="PATTERN=REPLACEMENT, before the naming."
+    )
+    filename: str = Field(min_length=1, max_length=200, title="File")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the file.")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        _network(self.model, self.dataset)
+        return self
+
+
+CHECKPOINT_SPEC: TypeAdapter[PretrainSpec | AdoptSpec] = TypeAdapter(PretrainSpec | AdoptSpec)
 
 
 class FieldError(ValueError):
@@ -328,6 +350,19 @@ def _check_victim(field: str, victim: AnyVictim, data: catalog.Dataset) -> None:
                 f"{data.image_size}",
                 "choose another model",
             )
+
+
+def _network(model_name: str, dataset_name: str) -> tuple[catalog.Model, catalog.Dataset]:
+    """A network and what it is trained on, which has to have images it takes."""
+    model = _known("model", catalog.model, model_name)
+    dataset = _known("dataset", catalog.dataset, dataset_name)
+    if model.image_size not in (None, dataset.image_size):
+        raise FieldError(
+            "model",
+            f"{model.title} takes images of {model.image_size} pixels; {dataset.title} has "
+            f"{dataset.image_size}",
+        )
+    return model, dataset
 
 
 # --- identity ---------------------------------------------------------------------------------

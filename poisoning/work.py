@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from poisoning.catalog import UnknownName
-from poisoning.events import JOB, Done, Failed, Message, PretrainJob, Started, TrialsJob
+from poisoning.events import JOB, AdoptJob, AnyJob, Done, Failed, Message, PretrainJob, Started
 from poisoning.spec import FieldError
 
 Emit = Callable[[Message], None]
@@ -34,7 +34,7 @@ def work(path: Path) -> int:
         return 0 if execute(job, emit) is None else 1
 
 
-def execute(job: TrialsJob | PretrainJob, emit: Emit) -> Failed | None:
+def execute(job: AnyJob, emit: Emit) -> Failed | None:
     """Run a job from Started to Done; or to Failed, which is emitted and returned."""
     started = time.monotonic()
     try:
@@ -50,19 +50,23 @@ def execute(job: TrialsJob | PretrainJob, emit: Emit) -> Failed | None:
     return None
 
 
-def _start(job: TrialsJob | PretrainJob, emit: Emit) -> None:
+def _start(job: AnyJob, emit: Emit) -> None:
     from poisoning import devices  # torch takes seconds to import: only where it is needed
 
     devices.configure(job.spec.precision, job.machine.threads)
     emit(Started(provenance=devices.provenance(devices.pick(job.machine.device))))
 
 
-def _run(job: TrialsJob | PretrainJob, emit: Emit) -> None:
+def _run(job: AnyJob, emit: Emit) -> None:
     Path(job.machine.work_dir).mkdir(parents=True, exist_ok=True)
     if isinstance(job, PretrainJob):
         from poisoning import pretrain
 
         pretrain.run(job, emit)
+    elif isinstance(job, AdoptJob):
+        from poisoning import adopting
+
+        adopting.run(job, emit)
     else:
         from poisoning import trial
 

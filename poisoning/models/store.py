@@ -3,6 +3,8 @@ how and how well. Nothing here can execute code on loading.
 """
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,8 @@ from poisoning.models.network import Network
 class CheckpointError(Exception):
     """A checkpoint that cannot be used; ``field`` and ``remedy`` speak to who named it."""
 
-    field = "checkpoint"
-
-    def __init__(self, message: str, remedy: str) -> None:
-        self.message, self.remedy = message, remedy
+    def __init__(self, message: str, remedy: str, field: str = "checkpoint") -> None:
+        self.message, self.remedy, self.field = message, remedy, field
         super().__init__(f"{message}; {remedy}")
 
 
@@ -37,14 +37,21 @@ def content_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save(path: Path, net: Network, card: Card, dtype: torch.dtype | None = None) -> Card:
+def save(
+    path: Path,
+    net: Network,
+    card: Card,
+    dtype: torch.dtype | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Card:
     """Write ``path`` (.safetensors) and its card; returns the card with its hash.
 
     ``dtype`` stores floating-point tensors in half precision, where the file is to be small.
+    ``metadata`` is written into the file, and so is part of what its hash is of.
     Both files appear whole or not at all; the card comes last.
     """
     tensors = {name: _stored(tensor, dtype) for name, tensor in net.state_dict().items()}
-    write_tensors(path, tensors)
+    write_tensors(path, tensors, metadata)
     card = card.model_copy(update={"sha256": content_hash(path)})
     partial = card_path(path).with_suffix(".json.part")
     partial.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -112,19 +119,53 @@ def _dotted(place: tuple[Any, ...]) -> str:
     return ".".join(map(str, place)) or "the whole"
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """How some tensors differ from those of a network; ``misshapen`` says both shapes."""
+
+    missing: tuple[str, ...]
+    foreign: tuple[str, ...]
+    misshapen: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.missing) + len(self.foreign) + len(self.misshapen)
+
+    def __str__(self) -> str:
+        """The first few of each kind."""
+        kinds = {
+            "missing": self.missing,
+            "not part of it": self.foreign,
+            "of another shape": self.misshapen,
+        }
+        return "; ".join(f"{kind}: {_first(names)}" for kind, names in kinds.items() if names)
+
+
+def _first(names: tuple[str, ...], n: int = 3) -> str:
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more
+
+
+def misfit(net: Network, tensors: Mapping[str, torch.Tensor]) -> Misfit:
+    """What keeps ``tensors`` from being those of ``net``; its length is 0 where nothing does."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return Misfit(
+        missing=tuple(name for name in wanted if name not in shapes),
+        foreign=tuple(name for name in shapes if name not in wanted),
+        misshapen=tuple(
+            f"{name} {shapes[name]} for {shape}"
+            for name, shape in wanted.items()
+            if shapes.get(name, shape) != shape
+        ),
+    )
+
+
 def fill(net: Network, tensors: dict[str, torch.Tensor], where: str) -> None:
     """Put ``tensors`` into ``net``; CheckpointError names what is missing, foreign or misshapen."""
-    wanted = net.state_dict()
-    faults = [f"{name} is missing" for name in wanted.keys() - tensors.keys()]
-    faults += [f"{name} is not part of it" for name in tensors.keys() - wanted.keys()]
-    for name in wanted.keys() & tensors.keys():
-        have, want = tuple(tensors[name].shape), tuple(wanted[name].shape)
-        if have != want:
-            faults.append(f"{name} has shape {have}, not {want}")
-    if faults:
-        shown = "; ".join(sorted(faults)[:3]) + ("; ..." if len(faults) > 3 else "")
+    found = misfit(net, tensors)
+    if len(found):
         raise CheckpointError(
-            f"{where} does not fit the architecture ({len(faults)} faults: {shown})",
+            f"{where} does not fit the architecture ({found})",
             "name the architecture and the number of classes it was trained as",
         )
     net.load_state_dict(tensors)

@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 
 from poisoning import data
 from poisoning.data import Split
-from poisoning.models import build, foreign, store
+from poisoning.models import build, foreign
 from poisoning.models.evaluate import clean_accuracy
 from poisoning.models.store import CheckpointError
 
 SHIPPED = "checkpoints/resnet18_cifar100_8epochs.pth.xz"
+SMALL = "resnet18_w16"
 
 
 def test_a_real_foreign_extractor_keeps_its_accuracy(shared, real_data):
@@ -30,10 +31,10 @@ def test_a_real_foreign_extractor_keeps_its_accuracy(shared, real_data):
     assert unnormalised < accuracy - 0.1
 
 
-def own_names(groups: bool) -> dict[str, torch.Tensor]:
+def own_names(groups: bool, model: str = "resnet18") -> dict[str, torch.Tensor]:
     """A ResNet-18's weights under the names two other code bases give them."""
     renamed = {}
-    for key, value in build("resnet18", 5, seed=3).state_dict().items():
+    for key, value in build(model, 5, seed=3).state_dict().items():
         parts = key.split(".")
         if parts[0] == "stages" and parts[1] == "0":
             key = ".".join([("conv1", "bn1")[int(parts[2])], *parts[3:]])
@@ -66,25 +67,6 @@ def test_every_form_and_naming_comes_over_whole(naming, form, tmp_path):
     assert all(torch.equal(value, expected[key]) for key, value in net.state_dict().items())
 
 
-def test_an_adopted_checkpoint_is_judged_and_stored(tmp_path):
-    source, target = tmp_path / "theirs.pt", tmp_path / "ours.safetensors"
-    net = build("convnet3", 5, seed=0).eval()
-    torch.save(net.state_dict(), source)
-    card = foreign.adopt(
-        source,
-        target,
-        name="ours",
-        model="convnet3",
-        dataset="digits_0_4",
-        naming="dosimeter",
-        data_dir=tmp_path,
-    )
-    digits = data.load("digits_0_4", tmp_path)
-    assert card.clean_accuracy == clean_accuracy(net, digits.test, (0.5,) * 3, (0.5,) * 3)
-    assert card.source == "imported from theirs.pt" and card.recipe is None
-    assert store.load(target)[1] == card
-
-
 class Hostile:
     def __init__(self, path):
         self.path = str(path)
@@ -99,8 +81,9 @@ def test_a_file_with_code_is_refused_and_not_run(is_legacy, tmp_path):
     torch.save(
         {"linear.weight": Hostile(canary)}, path, _use_new_zipfile_serialization=not is_legacy
     )
-    with pytest.raises(CheckpointError, match="holds more than tensors"):
+    with pytest.raises(CheckpointError, match=r"more than tensors \(it asks for \w+.mkdir") as said:
         foreign.read_tensors(path)
+    assert said.value.field == "file" and "weights_only" not in str(said.value)
     assert not canary.exists()
 
 
@@ -130,7 +113,119 @@ def test_a_missing_file_and_an_unknown_naming(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read"):
         foreign.read_tensors(tmp_path / "gone.pth")
     with pytest.raises(CheckpointError, match=r"no naming 'theirs'.*resnet_groups"):
-        foreign.import_state_dict(tmp_path / "gone.pth", "convnet3", 5, naming="theirs")
+        foreign.fit(build("convnet3", 5, seed=0), {}, "a.pt", "theirs")
+
+
+@pytest.mark.parametrize("naming", ["resnet_groups", "resnet18_row"])
+def test_the_naming_is_found(naming):
+    tensors = own_names(naming == "resnet_groups", SMALL)
+    net = build(SMALL, 5, seed=0)
+    assert foreign.fit(net, tensors, "a.pt") == naming
+    assert torch.equal(net.linear.weight, tensors["linear.weight"])
+
+
+def test_torchvisions_words_are_known_too():
+    tensors = {
+        key.replace(".shortcut.", ".downsample.").replace("linear.", "fc."): value
+        for key, value in own_names(True, SMALL).items()
+    }
+    assert foreign.fit(build(SMALL, 5, seed=0), tensors, "a.pt") == "resnet_groups"
+
+
+def vgg_row():
+    """features.0, features.1, features.4, ...: ReLU and pooling are counted, and have no names."""
+    at, names = 0, {}
+    for stage, convolutions in enumerate((1, 1, 2, 2, 2)):
+        for number in range(convolutions):
+            for offset in (0, 1):
+                names[f"stages.{stage}.{3 * number + offset}."] = f"features.{at + offset}."
+            at += 3
+        at += 1
+    return names | {"linear.": "classifier."}
+
+
+def mobilenet_row():
+    """layers.0 to layers.16, each with conv1, bn1, ... conv3, bn3."""
+    names, layer = {}, 0
+    for ours, theirs in (("0.0", "conv1"), ("0.1", "bn1"), ("8.0", "conv2"), ("8.1", "bn2")):
+        names[f"stages.{ours}."] = f"{theirs}."
+    inner = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}
+    for group, depth in enumerate((1, 2, 3, 4, 3, 3, 1), 1):
+        for block in range(depth):
+            for place, name in inner.items():
+                names[f"stages.{group}.{block}.body.{place}."] = f"layers.{layer}.{name}."
+            names[f"stages.{group}.{block}.shortcut."] = f"layers.{layer}.shortcut."
+            layer += 1
+    return names
+
+
+@pytest.mark.parametrize(
+    ("model", "naming", "names"),
+    [("vgg11", "vgg11_row", vgg_row()), ("mobilenet_v2", "mobilenet_v2_row", mobilenet_row())],
+)
+def test_networks_whose_layers_stand_in_one_row(model, naming, names):
+    def theirs(key):
+        prefix = next((p for p in names if key.startswith(p)), "")
+        return names.get(prefix, "") + key[len(prefix) :]
+
+    own = build(model, 5, seed=3).state_dict()
+    tensors = {theirs(key): value for key, value in own.items()}
+    assert not tensors.keys() & {key for key in own if key.startswith("stages")}
+    net = build(model, 5, seed=0)
+    assert foreign.fit(net, tensors, "a.pt") == naming
+    assert all(torch.equal(value, own[key]) for key, value in net.state_dict().items())
+
+
+def test_names_are_brought_in_line_before_the_naming():
+    tensors = {f"encoder/{key}": value for key, value in own_names(True, SMALL).items()}
+    net = build(SMALL, 5, seed=0)
+    assert foreign.fit(net, tensors, "a.pt", own=((r"^encoder/", ""),)) == "resnet_groups"
+    with pytest.raises(CheckpointError, match=r"file|missing"):
+        foreign.fit(net, tensors, "a.pt")
+
+
+def test_what_does_not_fit_says_how_the_nearest_naming_differs():
+    tensors = own_names(True, SMALL)
+    del tensors["bn1.weight"]
+    tensors |= {"linear.weight": torch.zeros(7, 128), "ema.decay": torch.zeros(1)}
+    with pytest.raises(CheckpointError) as said:
+        foreign.fit(build(SMALL, 5, seed=0), tensors, "a.pt")
+    assert said.value.field == "file" and "renames" in said.value.remedy
+    for words in (
+        "a.pt does not fit the architecture with any naming; the nearest is resnet_groups",
+        "missing: stages.0.1.weight",
+        "not part of it: ema.decay",
+        "of another shape: linear.weight (7, 128) for (5, 128)",
+    ):
+        assert words in said.value.message
+    with pytest.raises(CheckpointError) as said:
+        foreign.fit(build(SMALL, 5, seed=0), tensors, "a.pt", "dosimeter")
+    assert said.value.field == "naming" and "and 117 more" in said.value.message
+
+
+def test_two_tensors_under_one_name_do_not_fit():
+    tensors = own_names(True, SMALL)
+    tensors["module.bn1.weight"] = torch.ones(16)
+    with pytest.raises(CheckpointError, match=r"a second stages\.0\.1\.weight"):
+        foreign.fit(build(SMALL, 5, seed=0), tensors, "a.pt", "resnet_groups")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.zeros(2, 2).to_sparse(), torch.zeros(2, dtype=torch.complex64)],
+    ids=["sparse", "complex"],
+)
+def test_tensors_that_are_no_plain_numbers_are_refused(tensor, tmp_path):
+    torch.save({"a": tensor}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="more than named tensors"):
+        foreign.read_tensors(tmp_path / "a.pt")
+
+
+def test_the_form_of_a_file_is_known_by_its_content(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "plain")
+    (tmp_path / "packed").write_bytes(lzma.compress((tmp_path / "plain").read_bytes()))
+    for name in ("plain", "packed"):
+        assert torch.equal(foreign.read_tensors(tmp_path / name)["a"], torch.ones(2))
 
 
 def test_the_wrong_architecture_is_refused(tmp_path):
