@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from app import terminal
+from app.cli_checkpoints import checkpoints
 from app.cli_doors import Bearer, SpecFile, Url, out, read_spec
 from app.cli_doors import bench as bench_at
 from app.cli_sweeps import sweep
@@ -27,7 +28,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 experiments = typer.Typer(help="Experiments on a running server.", no_args_is_help=True)
-checkpoints = typer.Typer(help="Pretrained extractors.", no_args_is_help=True)
 study = typer.Typer(help="Experiments that regenerate one table or figure.", no_args_is_help=True)
 token = typer.Typer(help="Bearer tokens of this installation.", no_args_is_help=True)
 data = typer.Typer(help="Data sets of this installation.", no_args_is_help=True)
@@ -331,28 +331,6 @@ def experiments_clone(number: Number, url: Url = None, bearer: Bearer = None) ->
     """Launch the same spec again."""
     with bench_at(url, bearer) as bench:
         out.print(f"Experiment {bench.clone(number)['id']} is launched.")
-
-
-@checkpoints.command("list")
-def checkpoints_list(url: Url = None, bearer: Bearer = None) -> None:
-    """The catalogue of checkpoints."""
-    with bench_at(url, bearer) as bench:
-        out.print(terminal.checkpoints_table(bench.checkpoints()))
-
-
-@checkpoints.command("train")
-def checkpoints_train(
-    name: Annotated[str, typer.Argument(help="A recipe's name, or a new one with --spec.")],
-    spec: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON or YAML.")
-    ] = None,
-    url: Url = None,
-    bearer: Bearer = None,
-) -> None:
-    """Queue the training of a checkpoint."""
-    with bench_at(url, bearer) as bench:
-        bench.train(name, read_spec(spec) if spec else None)
-    out.print(f"Checkpoint {name} is queued.")
 
 
 @study.command("list")

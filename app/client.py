@@ -25,7 +25,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
@@ -213,6 +213,31 @@ class Client:
         """Train a checkpoint: a recipe by its name, or a spec of your own under a new name."""
         return self._post("/checkpoints", {"name": name, "spec": spec})
 
+    def import_checkpoint(self, file: str | Path, card: str | Path, name: str = "") -> Json:
+        """Bring in what another Dosimeter wrote: a checkpoint's file and its card."""
+        with open(card, "rb") as described:
+            return self._upload(file, {"name": name}, {"card": described})
+
+    def adopt_checkpoint(
+        self,
+        file: str | Path,
+        name: str,
+        model: str,
+        dataset: str,
+        naming: str = "auto",
+        renames: Sequence[str] = (),
+    ) -> Json:
+        """Bring in weights trained elsewhere; a worker reads and judges them. ``renames`` are
+        PATTERN=REPLACEMENT, for the names of tensors.
+        """
+        asked = {"name": name, "model": model, "dataset": dataset, "naming": naming}
+        return self._upload(file, asked | {"renames": list(renames)}, {})
+
+    def checkpoint(self, name: str) -> Json:
+        """One checkpoint: its state, and its clean accuracy once it is ready."""
+        found: Json = self._get(f"/checkpoints/{name}")
+        return found
+
     def studies(self) -> list[Json]:
         """Studies that can be launched by name."""
         known: list[Json] = self._get("/catalogue/studies")
@@ -234,6 +259,17 @@ class Client:
     def _post(self, path: str, body: Json | None = None, key: str | None = None) -> Json:
         headers = {"Idempotency-Key": key} if key else {}
         answer: Json = self._send("POST", path, json=body, headers=headers)
+        return answer
+
+    def _upload(self, file: str | Path, asked: Json, more: dict[str, BinaryIO]) -> Json:
+        with open(file, "rb") as weights:
+            parts: dict[str, tuple[str, BinaryIO]] = {"file": (Path(file).name, weights)}
+            parts |= {name: (f"{name}.json", part) for name, part in more.items()}
+            # a form, which the server takes from its own pages and from what is no browser
+            headers = {"Sec-Fetch-Site": "none"}
+            answer: Json = self._send(
+                "POST", "/checkpoints/import", data=asked, files=parts, headers=headers
+            )
         return answer
 
     def _send(self, method: str, path: str, **rest: Any) -> Any:

@@ -155,7 +155,7 @@ class Job(Base):
 
     __tablename__ = "jobs"
     id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))  # trials | pretrain
+    kind: Mapped[str] = mapped_column(String(16))  # trials | pretrain | adopt
     # queued | running | done | failed | cancelled | skipped (its experiment stopped early)
     state: Mapped[str] = mapped_column(String(16), default="queued")
     priority: Mapped[int] = mapped_column(Integer, default=0)
@@ -373,7 +373,7 @@ class Checkpoint(Base):
     name: Mapped[str] = mapped_column(String(120), unique=True)
     # queued | training | ready | failed | cancelled
     state: Mapped[str] = mapped_column(String(16), default="queued")
-    spec: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # None: imported
+    spec: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # or an AdoptSpec; None: imported
     model: Mapped[str] = mapped_column(String(60))
     dataset: Mapped[str] = mapped_column(String(60))
     sha256: Mapped[str | None] = mapped_column(String(64))

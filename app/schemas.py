@@ -241,6 +241,7 @@ class CheckpointView(BaseModel):
     dataset: str
     dataset_title: str
     spec: dict[str, Any] | None
+    is_foreign: bool = False  # trained elsewhere: its spec says how it was read, not how trained
     sha256: str | None
     clean_accuracy: float | None
     clean_images: int | None

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["poison_sets", "checkpoints"]
+Kind = Literal["poison_sets", "checkpoints", "uploads"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SUFFIX = ".safetensors"
 
 
 class NotStored(LookupError):
@@ -26,10 +25,11 @@ class Stored:
 
 
 class Store:
-    """Immutable files below one folder: ``<kind>/<ab>/<sha256>.safetensors``.
+    """Immutable files below one folder: ``<kind>/<ab>/<sha256>.safetensors``. An
+    ``.upload`` is as it came, whatever it is; only a job's process reads it.
 
-    Everything else of the server sees only these three methods, so another place to keep files
-    is another class with the same three.
+    Everything else of the server sees only these four methods, so another place to keep files
+    is another class with the same four.
     """
 
     def __init__(self, root: Path) -> None:
@@ -65,10 +65,15 @@ class Store:
     def has(self, kind: Kind, sha256: str) -> bool:
         return self._place(kind, sha256).is_file()
 
+    def remove(self, kind: Kind, sha256: str) -> None:
+        """Drop a file that nobody needs any more; harmless where there is none."""
+        self._place(kind, sha256).unlink(missing_ok=True)
+
     def _place(self, kind: Kind, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
             raise NotStored("not a sha256")
-        return self.root / kind / sha256[:2] / f"{sha256}{_SUFFIX}"
+        suffix = ".upload" if kind == "uploads" else ".safetensors"
+        return self.root / kind / sha256[:2] / f"{sha256}{suffix}"
 
 
 def hash_file(path: Path) -> str:

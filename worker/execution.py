@@ -42,6 +42,8 @@ def execute(runtime: Runtime, claim: Claim) -> str:
         state = desk.fail(Failed(reason="error", message=f"the worker stumbled: {error!r}"))
     if state != "queued":
         folders.remove(folder)
+    if state == "done":
+        folders.drop_upload(runtime, claim)
     return state
 
 
@@ -49,7 +51,7 @@ def _run(runtime: Runtime, claim: Claim, desk: Desk, folder: Path) -> str:
     try:
         job_file = folders.write_job(runtime.settings, runtime.store, claim, folder)
     except NotStored as error:
-        return desk.fail(Failed(reason="bad_data", message=f"a checkpoint is lost: {error}"))
+        return desk.fail(folders.lost(claim, error))
     child = Child(job_file, threads=runtime.settings.threads, command=children.COMMAND)
     try:
         return _listen(runtime, child, desk)

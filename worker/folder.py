@@ -7,15 +7,20 @@ state survives a killed worker, and a child that outlived its lease writes into 
 import shutil
 from pathlib import Path
 
-from app.services import workers
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.services import adopting, workers
 from app.services.jobs import Claim
 from app.settings import Settings
-from app.storage import Store
-from poisoning.events import JOB, Machine, PretrainJob, TrialsJob
-from poisoning.spec import ExperimentSpec, PretrainSpec
+from app.storage import NotStored, Store
+from poisoning.events import JOB, AdoptJob, AnyJob, Failed, Machine, PretrainJob, TrialsJob
+from poisoning.spec import AdoptSpec, PretrainSpec
 from worker.runtime import Runtime
 
 JOB_FILE = "job.json"
+
+log = structlog.get_logger(__name__)
 
 
 def open_folder(settings: Settings, claim: Claim) -> Path:
@@ -38,7 +43,7 @@ def remove(folder: Path) -> None:
 
 
 def write_job(settings: Settings, store: Store, claim: Claim, folder: Path) -> Path:
-    """Write down what the child shall do. Raises app.storage.NotStored for a lost checkpoint."""
+    """Write down what the child shall do. Raises app.storage.NotStored for a lost file."""
     machine = Machine(
         data_dir=str(settings.datasets_dir),
         work_dir=str(folder),
@@ -46,16 +51,44 @@ def write_job(settings: Settings, store: Store, claim: Claim, folder: Path) -> P
         threads=settings.threads,
         cache_dir=str(settings.folder("cache")),
     )
-    job: TrialsJob | PretrainJob
+    job: AnyJob
     if isinstance(claim.spec, PretrainSpec):
         job = PretrainJob(name=claim.name, spec=claim.spec, machine=machine)
+    elif isinstance(claim.spec, AdoptSpec):
+        source = str(store.path("uploads", claim.spec.sha256))
+        there = {sha256: name for name, sha256 in claim.checkpoints.items()}
+        job = AdoptJob(
+            name=claim.name, spec=claim.spec, source=source, there=there, machine=machine
+        )
     else:
-        assert isinstance(claim.spec, ExperimentSpec)
         paths = {n: str(store.path("checkpoints", sha)) for n, sha in claim.checkpoints.items()}
         job = TrialsJob(spec=claim.spec, indices=claim.indices, checkpoints=paths, machine=machine)
     path = folder / JOB_FILE
     path.write_bytes(JOB.dump_json(job))
     return path
+
+
+def lost(claim: Claim, error: NotStored) -> Failed:
+    """A file that the job needs is not in the store."""
+    if not isinstance(claim.spec, AdoptSpec):
+        return Failed(reason="bad_data", message=f"a checkpoint is lost: {error}")
+    return Failed(
+        reason="bad_data",
+        message=f"{claim.spec.filename} is not kept any more",
+        field="file",
+        remedy="bring it in again, under the same name",
+    )
+
+
+def drop_upload(runtime: Runtime, claim: Claim) -> None:
+    """Drop the file that an adoption has read; one that stays behind does no harm."""
+    if not isinstance(claim.spec, AdoptSpec):
+        return
+    try:
+        with runtime.database.write() as session:
+            adopting.drop_upload(session, runtime.store, claim.spec.sha256)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("an upload stays behind", sha256=claim.spec.sha256, why=str(error))
 
 
 def result_file(folder: Path, name: str) -> Path:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import queue
 from app.queries import sweeps as due_sweeps
 from app.services import jobs, sweeps, workers
+from app.services.reaper import Reaper
 from worker.runtime import Runtime, now
 from worker.tasks import work
 
@@ -28,7 +29,7 @@ class Poller(threading.Thread):
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(name="poller", daemon=True)
         self.runtime = runtime
-        self.reaper = jobs.Reaper(runtime.settings.lease_s)
+        self.reaper = Reaper(runtime.settings.lease_s)
         self._seen = self._swept = float("-inf")
         self._asked = 0  # wake-ups sent since the last time there was nothing to do
 

@@ -1,12 +1,14 @@
-"""Checkpoints over REST: the catalogue, and training one."""
+"""Checkpoints over REST: the catalogue, training one, bringing one in."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from app import queue
+from app.api import brought as forms
 from app.api import examples
-from app.api.doors import Caller, Clock, Cursor, DatabaseOf, Key, Limit, SettingsOf
+from app.api.brought import Brought
+from app.api.doors import Caller, Clock, Cursor, DatabaseOf, Key, Limit, SettingsOf, StoreOf
 from app.paging import DEFAULT_LIMIT
 from app.queries import checkpoints as queries
 from app.requests import PretrainRequest
@@ -70,9 +72,44 @@ def train(
     return launched
 
 
+@router.post(
+    "/checkpoints/import",
+    status_code=202,
+    responses=examples.ok(forms.EXAMPLE, 202),
+    openapi_extra=forms.DESCRIBED,
+)
+def bring_in(
+    brought: Brought,
+    database: DatabaseOf,
+    settings: SettingsOf,
+    store: StoreOf,
+    now: Clock,
+    response: Response,
+) -> CheckpointView:
+    """Bring a checkpoint in: with the card another Dosimeter wrote it is ready at once; weights
+    trained elsewhere are named by `name`, `model` and `dataset`, read by a worker as tensors only,
+    and have a measured clean accuracy once they are ready. Sending the same again is harmless."""
+    with database.write() as session:
+        row = forms.take_in(session, store, settings, brought, now)
+        taken = queries.get(session, row.name)
+    queue.notify(settings)
+    response.headers["Location"] = f"/api/v1/checkpoints/{taken.name}"
+    return taken
+
+
+@router.post("/checkpoints/{name}/retry", responses=examples.ok(examples.CHECKPOINT))
+def retry(name: Name, database: DatabaseOf, settings: SettingsOf) -> CheckpointView:
+    """Queue one again that failed or was cancelled."""
+    with database.write() as session:
+        checkpoints.retry(session, name)
+        found = queries.get(session, name)
+    queue.notify(settings)
+    return found
+
+
 @router.post("/checkpoints/{name}/cancel", responses=examples.ok(examples.CHECKPOINT))
 def cancel(name: Name, database: DatabaseOf, now: Clock) -> CheckpointView:
-    """Stop a training; experiments that wait for it fail and say so."""
+    """Stop what makes it; experiments that wait for it fail and say so."""
     with database.write() as session:
         checkpoints.cancel(session, name, now)
         return queries.get(session, name)

@@ -18,12 +18,12 @@ State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
 def index(
     database: DatabaseOf,
     state: State | None = None,
-    kind: Literal["trials", "pretrain"] | None = None,
+    kind: Literal["trials", "pretrain", "adopt"] | None = None,
     experiment: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
     cursor: Cursor = None,
     limit: Limit = DEFAULT_LIMIT,
 ) -> Page[JobView]:
-    """Batches of trials and pretrainings, the newest first."""
+    """Batches of trials, pretrainings and weights brought in, the newest first."""
     filters = jobs.Filters(state=state, kind=kind, experiment=experiment)
     with database.read() as session:
         return jobs.page(session, filters, cursor, limit)

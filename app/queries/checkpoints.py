@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
@@ -84,6 +85,7 @@ def views(session: Session, rows: Sequence[Checkpoint]) -> list[CheckpointView]:
             dataset=row.dataset,
             dataset_title=titles.dataset(row.dataset),
             spec=row.spec,
+            is_foreign=row.spec is not None and recipe(row) is None,
             sha256=row.sha256,
             clean_accuracy=row.clean_accuracy,
             clean_images=(row.card or {}).get("test_images"),
@@ -97,6 +99,11 @@ def views(session: Session, rows: Sequence[Checkpoint]) -> list[CheckpointView]:
         )
         for row in rows
     ]
+
+
+def recipe(row: Checkpoint) -> dict[str, Any] | None:
+    """How it was trained; None where it was elsewhere, and its spec says how it was read."""
+    return None if "filename" in (row.spec or {}) else row.spec
 
 
 def uses(session: Session, checkpoint_id: int, limit: int) -> tuple[list[ExperimentUse], int]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Invalid
 from app.models import Experiment
-from app.queries import bundles, experiments, results, studies
+from app.queries import bundles, checkpoints, experiments, results, studies
 from app.storage import NotStored, Store
 from poisoning import bundle, sheets
 from poisoning.archive import BundleError
@@ -73,7 +73,7 @@ def _of(session: Session, about: About, rows: Sequence[Experiment]) -> Bundle:
         CheckpointRow(
             name=row.name,
             sha256=row.sha256 or "",
-            card={"model": row.model, "recipe": row.spec} | (row.card or {}),
+            card={"model": row.model, "recipe": checkpoints.recipe(row)} | (row.card or {}),
         )
         for row in used
     ]

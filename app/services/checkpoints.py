@@ -13,7 +13,7 @@ from app.services.results import insert_if_new
 from app.settings import Settings
 from poisoning import catalog, shipped
 from poisoning.recipes import RECIPES
-from poisoning.spec import PretrainSpec
+from poisoning.spec import CHECKPOINT_SPEC, PretrainSpec
 
 
 def find(session: Session, name: str) -> Checkpoint | None:
@@ -32,7 +32,7 @@ def ensure(
     row = find(session, name)
     if row is not None:
         if row.state in ("failed", "cancelled"):
-            _train_again(session, row)
+            queue_again(session, row)
         return row
     if name not in RECIPES:
         known = {*RECIPES, *session.scalars(select(Checkpoint.name))}
@@ -55,21 +55,31 @@ def train(
     row = find(session, name)
     if row is None:
         return _queue(session, settings, name, spec, "spec.dataset", now)
-    if row.spec is None or PretrainSpec.model_validate(row.spec) != spec:
+    if row.spec is None or CHECKPOINT_SPEC.validate_python(row.spec) != spec:
         raise Conflict(f"there is a checkpoint {name!r} with another spec; choose another name")
     if row.state in ("failed", "cancelled"):
-        _train_again(session, row)
+        queue_again(session, row)
     return row
 
 
 def cancel(session: Session, name: str, now: datetime) -> None:
-    """Stop a pretraining; experiments that wait for it fail and say so."""
+    """Stop what makes a checkpoint; experiments that wait for it fail and say so."""
     row = find(session, name)
     if row is None:
         raise NotFound(f"there is no checkpoint {name!r}")
     if row.state in ("ready", "failed"):
         raise Conflict(f"checkpoint {name!r} is {row.state}; there is nothing to cancel")
     jobs.cancel(session, now, Job.checkpoint_id == row.id)
+
+
+def retry(session: Session, name: str) -> None:
+    """Queue again what failed or was cancelled. Conflict where nothing did."""
+    row = find(session, name)
+    if row is None:
+        raise NotFound(f"there is no checkpoint {name!r}")
+    if row.state not in ("failed", "cancelled"):
+        raise Conflict(f"checkpoint {name!r} is {row.state}; there is nothing to retry")
+    queue_again(session, row)
 
 
 def _queue(
@@ -101,7 +111,8 @@ def _queue(
     return row
 
 
-def _train_again(session: Session, row: Checkpoint) -> None:
+def queue_again(session: Session, row: Checkpoint) -> None:
+    """Queue the job of a checkpoint that failed or was cancelled once more."""
     checkpoint_id = row.id
     states.move(
         session, Checkpoint, "queued", Checkpoint.id == checkpoint_id, error=None, finished_at=None

@@ -16,7 +16,7 @@ from app.settings import Settings
 from poisoning import catalog
 from poisoning.params import AnyVictim
 from poisoning.recipes import RECIPES
-from poisoning.spec import ExperimentSpec, PretrainSpec, checkpoint_of
+from poisoning.spec import AdoptSpec, ExperimentSpec, PretrainSpec, checkpoint_of
 
 CPU_GFLOPS = 70.0  # sustained per core in fp32; measured on a server core
 GPU_GFLOPS = 40_000.0
@@ -105,6 +105,13 @@ def of_pretraining(settings: Settings, spec: PretrainSpec) -> float:
     flop = passes * images * spec.epochs * catalog.model(spec.model).forward_mflop * 1e6
     steps = spec.epochs * math.ceil(images / spec.batch_size)
     return steps * 2 * STEP_S + flop / flops_per_s(settings, spec.precision)
+
+
+def of_adoption(settings: Settings, spec: AdoptSpec) -> float:
+    """Modelled seconds of judging weights that were trained elsewhere."""
+    images = catalog.dataset(spec.dataset).test_images
+    flop = images * catalog.model(spec.model).forward_mflop * 1e6
+    return flop / flops_per_s(settings, spec.precision)
 
 
 def flops_per_s(settings: Settings, precision: str) -> float:

@@ -24,7 +24,7 @@ from app.services.costs import Cost
 from app.settings import Settings
 from poisoning import catalog, shipped
 from poisoning.recipes import RECIPES
-from poisoning.spec import ExperimentSpec, PretrainSpec
+from poisoning.spec import CHECKPOINT_SPEC, AdoptSpec, ExperimentSpec, PretrainSpec
 
 START_S = 6.0  # a child process: imports, data, checkpoints
 MAX_BATCH = 32
@@ -120,9 +120,11 @@ def _pretrain_s(session: Session, settings: Settings, name: str) -> float:
     if row is not None and row.state == "ready":
         return 0.0
     stored = row.spec if row is not None else None
-    spec = PretrainSpec.model_validate(stored) if stored else RECIPES.get(name)
+    spec = CHECKPOINT_SPEC.validate_python(stored) if stored else RECIPES.get(name)
     if spec is None:
         return 0.0
+    if isinstance(spec, AdoptSpec):
+        return START_S + costs.of_adoption(settings, spec)
     if shipped.find(name, spec) is not None:
         return START_S
     return START_S + costs.of_pretraining(settings, spec) * _pretrain_ratio(session, settings)
@@ -250,7 +252,7 @@ def _pretrain_ratio(session: Session, settings: Settings) -> float:
         .limit(CALIBRATED_ON)
     )
     return _ratio(
-        (seconds, costs.of_pretraining(settings, PretrainSpec.model_validate(spec)))
-        for spec, seconds in rows
-        if spec
+        (seconds, costs.of_pretraining(settings, spec))
+        for spec, seconds in ((CHECKPOINT_SPEC.validate_python(s), t) for s, t in rows if s)
+        if isinstance(spec, PretrainSpec)
     )

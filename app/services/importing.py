@@ -83,9 +83,7 @@ def bring_in(
     Conflict where the name, or the file, is that of another checkpoint.
     """
     name = name or card.name
-    if not NAME.fullmatch(name):
-        rule = "small letters, digits, dots, dashes and underscores"
-        raise Invalid.field("name", f"must be up to 120 {rule}")
+    check_name(name)
     if name in RECIPES and RECIPES[name] != card.recipe:
         raise Conflict(f"{name!r} is the name of a recipe with another spec; choose another name")
     there = session.scalar(select(Checkpoint).where(Checkpoint.name == name).with_for_update())
@@ -118,6 +116,15 @@ def bring_in(
     session.add(row)
     session.flush()
     return row
+
+
+def check_name(name: str) -> None:
+    """Invalid, with the field ``name``, where it is none."""
+    if not name:
+        raise Invalid.field("name", "is missing", "give it a name")
+    if not NAME.fullmatch(name):
+        rule = "small letters, digits, dots, dashes and underscores"
+        raise Invalid.field("name", f"must be up to 120 {rule}")
 
 
 def check_file(path: Path, card: Card) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.models import Checkpoint, Experiment, ExperimentCheckpoint, Job, LogLine, Trial
 from app.services import batches, states, stopping
 from poisoning.events import Failed, Log, Progress, Started
-from poisoning.spec import ExperimentSpec, PretrainSpec
+from poisoning.spec import CHECKPOINT_SPEC, AdoptSpec, ExperimentSpec, PretrainSpec
 
 MAX_FAILURES = 3  # deaths and errors without a finished trial in between
 PRETRAIN_PRIORITY = 10  # experiments wait for checkpoints, nothing waits for an experiment
@@ -39,12 +39,13 @@ class Claim:
     """What a worker needs to run a job it has claimed."""
 
     lease: Lease
-    kind: Literal["trials", "pretrain"]
-    spec: ExperimentSpec | PretrainSpec
+    kind: Literal["trials", "pretrain", "adopt"]
+    spec: ExperimentSpec | PretrainSpec | AdoptSpec
     experiment_id: int | None = None
     indices: tuple[int, ...] = ()  # trials that are not done yet
-    checkpoints: Mapping[str, str] = field(default_factory=dict)  # name -> sha256 in the store
-    name: str = ""  # the checkpoint a pretraining makes
+    # name -> sha256 in the store: what trials need; of an adoption, all that are there
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""  # the checkpoint a pretraining or an adoption makes
 
 
 # --- taking work ------------------------------------------------------------------------------
@@ -75,8 +76,8 @@ def claim(session: Session, owner: str, now: datetime, lease_s: float) -> Claim 
         return None
     job = session.get_one(Job, moved[0])
     lease = Lease(job.id, job.attempt, owner)
-    if job.kind == "pretrain":
-        return _claim_pretraining(session, job, lease)
+    if job.checkpoint_id is not None:
+        return _claim_checkpoint(session, job, lease)
     return _claim_trials(session, job, lease, now)
 
 
@@ -90,17 +91,21 @@ def _next_job() -> Any:
     )
     return (
         select(Job.id)
-        .where(Job.state == "queued", or_(Job.kind == "pretrain", ~blocked))
+        .where(Job.state == "queued", or_(Job.checkpoint_id.is_not(None), ~blocked))
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
     )
 
 
-def _claim_pretraining(session: Session, job: Job, lease: Lease) -> Claim:
+def _claim_checkpoint(session: Session, job: Job, lease: Lease) -> Claim:
     states.move(session, Checkpoint, "training", Checkpoint.id == job.checkpoint_id, error=None)
-    checkpoint = session.get_one(Checkpoint, job.checkpoint_id)
-    spec = PretrainSpec.model_validate(checkpoint.spec)
-    return Claim(lease, "pretrain", spec, name=checkpoint.name)
+    row = session.get_one(Checkpoint, job.checkpoint_id)
+    spec = CHECKPOINT_SPEC.validate_python(row.spec)
+    if isinstance(spec, PretrainSpec):
+        return Claim(lease, "pretrain", spec, name=row.name)
+    there = select(Checkpoint.name, Checkpoint.sha256).where(Checkpoint.state == "ready")
+    known = {name: sha256 or "" for name, sha256 in session.execute(there)}
+    return Claim(lease, "adopt", spec, name=row.name, checkpoints=known)
 
 
 def _claim_trials(session: Session, job: Job, lease: Lease, now: datetime) -> Claim:
@@ -179,7 +184,7 @@ def log(session: Session, lease: Lease, lines: Iterable[tuple[datetime, Log]]) -
 def finish(session: Session, lease: Lease, now: datetime) -> str:
     """The child said it is done. A job with something missing is failed instead; its new state."""
     job = held(session, lease)
-    if job.kind == "pretrain":
+    if job.checkpoint_id is not None:
         complete = session.get_one(Checkpoint, job.checkpoint_id).state == "ready"
     else:
         missing = select(Trial.id).where(Trial.job_id == job.id, Trial.state != "done")
@@ -275,36 +280,6 @@ def take_back(session: Session, jobs: Iterable[Job], now: datetime) -> list[int]
     return ids
 
 
-class Reaper:
-    """Takes back jobs whose heartbeat stood still for a lease, by this process's own clock.
-
-    Wall clocks of two machines are never compared, so a clock that jumps costs nobody a job.
-    """
-
-    def __init__(self, lease_s: float) -> None:
-        self.lease_s = lease_s
-        self._seen: dict[int, tuple[tuple[int, int], float]] = {}
-
-    def sweep(self, session: Session, now: datetime, monotonic: float) -> list[int]:
-        """Ids of the jobs taken back; call it about once a second."""
-        beats = session.execute(
-            select(Job.id, Job.attempt, Job.beats).where(Job.state == "running")
-        )
-        running = {job_id: (attempt, count) for job_id, attempt, count in beats}
-        self._seen = {
-            job_id: self._seen[job_id]
-            if job_id in self._seen and self._seen[job_id][0] == mark
-            else (mark, monotonic)
-            for job_id, mark in running.items()
-        }
-        stale = [
-            and_(Job.id == job_id, Job.attempt == mark[0], Job.beats == mark[1])
-            for job_id, (mark, since) in self._seen.items()
-            if monotonic - since >= self.lease_s
-        ]
-        return take_back(session, select_running(session, or_(*stale)), now) if stale else []
-
-
 # --- inside -----------------------------------------------------------------------------------
 
 
@@ -351,7 +326,7 @@ def _fail(session: Session, job: Job, failed: Failed, now: datetime) -> None:
         "failed",
         Checkpoint.id == checkpoint_id,
         finished_at=now,
-        error=in_words(failed),
+        error=f"{failed.field}: {in_words(failed)}" if failed.field else in_words(failed),
     )
     _end_waiting(session, checkpoint_id, now, failed.message)
 
@@ -364,7 +339,7 @@ def _cancel(session: Session, job: Job, now: datetime) -> None:
         _settle_owner(session, job_id, now)
         return
     states.move(session, Checkpoint, "cancelled", Checkpoint.id == checkpoint_id, finished_at=now)
-    _end_waiting(session, checkpoint_id, now, "its training was cancelled")
+    _end_waiting(session, checkpoint_id, now, "it was cancelled")
 
 
 def _skip(session: Session, job: Job, now: datetime) -> str:
@@ -381,7 +356,7 @@ def _end_waiting(session: Session, checkpoint_id: int, now: datetime, why: str) 
         reason="error",
         message=f"checkpoint {name} is not there: {why}",
         field="surrogates",
-        remedy="retry once the cause is gone; a retry trains the checkpoint again",
+        remedy="retry once the cause is gone; a retry makes the checkpoint anew",
     )
     for experiment_id in states.waiting_for(session, checkpoint_id):
         jobs = select(Job).where(Job.experiment_id == experiment_id, Job.state == "queued")

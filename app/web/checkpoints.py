@@ -1,6 +1,8 @@
 """Checkpoints: the catalogue, a card each, the forms that train one and bring one in."""
 
 import json
+from dataclasses import replace
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
@@ -8,6 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, RedirectResponse
 
 from app import queue
+from app.api import brought as sent_along
 from app.errors import Conflict, Invalid, NotFound, invalid
 from app.queries import checkpoints
 from app.requests import PretrainRequest
@@ -22,11 +25,17 @@ from app.web.render import page
 from app.web.words import plural
 from poisoning import catalog
 from poisoning.recipes import LISTED, RECIPES
-from poisoning.spec import Adversarial, PretrainSpec
+from poisoning.renames import AUTO, NAMINGS
+from poisoning.spec import AdoptSpec, Adversarial, PretrainSpec
 
 router = APIRouter()
 OPEN = ("queued", "training")
 SHOWN_USES = 10
+ADOPT = "adopt."  # how inputs of that form are called, whose names others have too
+RENAMES = (
+    "One a line, PATTERN=REPLACEMENT: regular expressions on the names of tensors, before the "
+    "naming."
+)
 FACTS = {
     "num_classes": "Classes",
     "image_size": "Image size, px",
@@ -40,7 +49,8 @@ FACTS = {
 
 @router.get("/checkpoints")
 def index(request: Request, session: Reading) -> Response:
-    return _index(request, session, values_of(request.query_params), {})
+    asked = values_of(request.query_params)
+    return _index(request, session, asked, {}, "adopt" if "form" in asked else "train")
 
 
 @router.post("/checkpoints")
@@ -73,20 +83,40 @@ def bring_in(
     now: Clock,
 ) -> Response:
     """Take in the file and the card that another Dosimeter wrote."""
-    typed = {"import.name": [brought.name]}
+    name = brought.last("name")
     try:
         if brought.file is None or brought.card is None:
             missing = "file" if brought.file is None else "card"
             raise Invalid.field(missing, "is missing", "choose the file and its card")
         card = importing.read_card(brought.card)
         with database.write() as session:
-            name = brought.name.strip()
-            row = importing.bring_in(session, store, settings, name, card, brought.file, now)
-            made = row.name
+            file = brought.file.file
+            made = importing.bring_in(session, store, settings, name, card, file, now).name
     except (Invalid, Conflict) as problem:
-        errors = {f"import.{key}": text for key, text in _errors(problem).items()}
         with database.read() as session:
-            return _index(request, session, typed, errors)
+            return _index(request, session, {"name": [name]}, _errors(problem), "import")
+    return RedirectResponse(f"/checkpoints/{made}", status_code=303)
+
+
+@router.post("/checkpoints/adopt")
+def adopt(
+    request: Request,
+    database: DatabaseOf,
+    settings: SettingsOf,
+    store: StoreOf,
+    brought: Brought,
+    now: Clock,
+) -> Response:
+    """Take in weights that were trained elsewhere; a worker reads and judges them."""
+    typed = {name.removeprefix(ADOPT): value for name, value in brought.typed.items()}
+    brought = replace(brought, typed=typed)
+    try:
+        with database.write() as session:
+            made = sent_along.adopt(session, store, settings, brought, now).name
+    except (Invalid, Conflict) as problem:
+        with database.read() as session:
+            return _index(request, session, typed, _errors(problem), "adopt")
+    queue.notify(settings)
     return RedirectResponse(f"/checkpoints/{made}", status_code=303)
 
 
@@ -121,6 +151,14 @@ def cancel(database: DatabaseOf, now: Clock, name: str) -> Response:
     return RedirectResponse(f"/checkpoints/{name}", status_code=303)
 
 
+@router.post("/checkpoints/{name}/retry")
+def retry(database: DatabaseOf, settings: SettingsOf, name: str) -> Response:
+    with database.write() as session:
+        service.retry(session, name)
+    queue.notify(settings)
+    return RedirectResponse(f"/checkpoints/{name}", status_code=303)
+
+
 @router.get("/checkpoints/{name}")
 def show(request: Request, session: Reading, store: StoreOf, name: str) -> Response:
     item = checkpoints.get(session, name)
@@ -130,8 +168,9 @@ def show(request: Request, session: Reading, store: StoreOf, name: str) -> Respo
         "checkpoints/detail.html",
         item=item,
         is_live=item.state in OPEN,
+        is_guess=_is_guess(item),
         facts=_facts(item),
-        recipe=_recipe(item),
+        recipe=_reading(item) if item.is_foreign else _recipe(item),
         used=used,
         uses=uses,
         has_file=bool(item.sha256) and store.has("checkpoints", item.sha256 or ""),
@@ -155,6 +194,27 @@ def _recipe(item: CheckpointView) -> list[tuple[str, str]]:
     return [(title, words.knob(spec[name])) for name, title in titles.items() if name in spec]
 
 
+def _reading(item: CheckpointView) -> list[tuple[str, str]]:
+    """How weights that were trained elsewhere were read."""
+    spec = item.spec or {}
+    naming = spec["naming"]
+    named = [f"{pattern} becomes {new or 'nothing'}" for pattern, new in spec["renames"]]
+    return [
+        ("File", spec["filename"]),
+        ("Naming", "the first known one that fits" if naming == AUTO else naming),
+        *(("Renames", text) for text in ["; ".join(named)] if text),
+        ("sha256 of the file", spec["sha256"]),
+    ]
+
+
+def _is_guess(item: CheckpointView) -> bool:
+    """Whether weights that were trained elsewhere do little better than chance."""
+    classes = (item.card or {}).get("num_classes")
+    if not item.is_foreign or item.clean_accuracy is None or not classes:
+        return False
+    return item.clean_accuracy < min(2 / classes, (1 + 1 / classes) / 2)
+
+
 def _errors(problem: ValidationError | Invalid | Conflict) -> dict[str, str]:
     if isinstance(problem, ValidationError):
         problem = invalid(problem, PretrainRequest)
@@ -163,11 +223,18 @@ def _errors(problem: ValidationError | Invalid | Conflict) -> dict[str, str]:
     return forms.sentences(problem.errors)
 
 
-def _index(request: Request, session: Session, values: Values, errors: dict[str, str]) -> Response:
+def _index(
+    request: Request,
+    session: Session,
+    values: Values,
+    errors: dict[str, str],
+    form: Literal["train", "import", "adopt"] = "train",
+) -> Response:
+    """The page; ``values`` are what was typed into one of its forms, with what is wrong there."""
     found = checkpoints.page(session, limit=200).items
-    name_field, knobs, adversarial = _inputs(values, errors)
-    brought = {name.removeprefix("import."): text for name, text in errors.items()}
-    is_import = any(name.startswith("import.") for name in errors)
+    typed = {name: values if name == form else {} for name in ("train", "import", "adopt")}
+    wrong = {name: errors if name == form else {} for name in typed}
+    name_field, knobs, adversarial = _inputs(typed["train"], wrong["train"])
     return page(
         request,
         "checkpoints/index.html",
@@ -176,10 +243,13 @@ def _index(request: Request, session: Session, values: Values, errors: dict[str,
         checkpoints=found,
         is_live=any(item.state in OPEN for item in found),
         recipes=LISTED,
-        recipe=last(values, "recipe"),
-        errors={} if is_import else errors,
-        import_errors=brought if is_import else {},
-        import_name=last(values, "import.name"),
+        recipe=last(typed["train"], "recipe"),
+        errors=wrong["train"],
+        import_errors=wrong["import"],
+        import_name=last(typed["import"], "name"),
+        max_mib=request.app.state.settings.max_body_mib,
+        adopt_errors=wrong["adopt"],
+        adopt_fields=_adopting(typed["adopt"], wrong["adopt"]),
         name_field=name_field,
         train_fields=knobs,
         adversarial_fields=adversarial,
@@ -206,6 +276,24 @@ def _inputs(values: Values, errors: dict[str, str]) -> tuple[Field, list[Field],
         forms.fields(PretrainSpec, "spec.", typed, errors, options=choices),
         [switch, *forms.fields(Adversarial, "spec.adversarial.", typed, errors)],
     )
+
+
+def _adopting(values: Values, errors: dict[str, str]) -> list[Field]:
+    """The inputs beside the file of weights that were trained elsewhere."""
+    typed = {f"{ADOPT}{key}": value for key, value in values.items()}
+    wrong = {f"{ADOPT}{key}": text for key, text in errors.items()}
+    rules = next((text for key, text in errors.items() if key.startswith("renames")), None)
+    name = Field(f"{ADOPT}name", "Name here", "text", help="Small letters, digits, dots, dashes.")
+    own = Field(f"{ADOPT}renames", "Renames", "lines", help=RENAMES)
+    name.value, name.error = last(values, "name"), errors.get("name")
+    own.value, own.error = "\n".join(values.get("renames", [])), rules
+    options = {
+        "model": [("", "choose"), *forms.choice(catalog.MODELS)],
+        "dataset": [("", "choose"), *forms.choice(catalog.DATASETS)],
+        "naming": [(AUTO, "the first known one that fits"), *((key, key) for key in NAMINGS)],
+    }
+    knobs = forms.fields(AdoptSpec, ADOPT, typed, wrong, options=options, only=options)
+    return [name, *knobs, own]
 
 
 def _answer(found: list[CheckpointView]) -> str:

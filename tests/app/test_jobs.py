@@ -9,7 +9,8 @@ from sqlalchemy import select
 from app.db import Database
 from app.models import Checkpoint, Experiment, Job, Outcome, Trial
 from app.services import experiments, jobs
-from app.services.jobs import Lease, LeaseLost, Reaper
+from app.services.jobs import Lease, LeaseLost
+from app.services.reaper import Reaper
 from app.settings import Settings
 from poisoning.events import Failed, Progress
 from tests.app import workbench as bench

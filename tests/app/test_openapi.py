@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from app import board_schemas, schemas
-from app.api import examples
+from app.api import brought, examples
 from app.api.description import describe
 from app.db import Database
 from app.models import now
@@ -45,6 +45,7 @@ MODELS: list[tuple[dict[str, Any], type[BaseModel]]] = [
     (examples.POISON_SET, schemas.PoisonSetView),
     (examples.PROVENANCE, schemas.ProvenanceView),
     (examples.CHECKPOINT, schemas.CheckpointView),
+    (brought.EXAMPLE, schemas.CheckpointView),
     (examples.BOARD, board_schemas.Leaderboard),
     (examples.UNRANKED_BOARD, board_schemas.Leaderboard),
     (examples.BOARD_TITLE, board_schemas.LeaderboardTitle),

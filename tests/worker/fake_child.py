@@ -143,7 +143,7 @@ def main():
     if len(job.get("indices", ())) > plan.get("fits", 1000):
         say(event="failed", reason="out_of_memory", message="too large", remedy="smaller")
         return
-    if job["kind"] == "pretrain":
+    if job["kind"] in ("pretrain", "adopt"):
         run_pretrain(job, work_dir)
     else:
         run_trials(job, plan, marks, work_dir)
