@@ -401,9 +401,9 @@ RECIPES: dict[str, Preset] = {
         Recipe(learning_rate=0.05, schedule="one_cycle", epochs=2),
     ),
     "fast_from_scratch": Preset(
-        "Fast, from scratch (one cycle, 16 epochs)",
+        "Fast, from scratch (one cycle, 10 epochs)",
         Recipe(
-            learning_rate=0.4, schedule="one_cycle", epochs=16, batch_size=512,
+            learning_rate=0.3, schedule="one_cycle", epochs=10, batch_size=256,
             nesterov=True, weight_decay=5e-4,
         ),
     ),

@@ -138,20 +138,23 @@ class Training:
             if self.spec.augment:
                 images = apply_views(images, *(drawn[part] for drawn in views_here))
             step = epoch * self.steps_per_epoch + place
-            inputs = scaled(self._inputs(images, labels, starts), image_size(self.spec, epoch))
+            inputs = self._inputs(images, labels, image_size(self.spec, epoch), starts)
             tally.add(*self._step(step, inputs, labels), len(labels))
             is_last = place + 1 == self.steps_per_epoch
             if is_last or time.monotonic() - reported > REPORT_EVERY_S:
                 self._report(step + 1, epoch, tally, emit)
                 reported = time.monotonic()
 
-    def _inputs(self, images: Tensor, labels: Tensor, starts: torch.Generator) -> Tensor:
-        """What a step learns from: the normalised images, or what PGD makes of them."""
+    def _inputs(
+        self, images: Tensor, labels: Tensor, size: int | None, starts: torch.Generator
+    ) -> Tensor:
+        """What a step learns from, ``size`` px a side: normalised, or what PGD makes of it."""
         spec = self.spec
         if spec.adversarial is None:
-            return normalize(images, self.mean, self.std)
-        knobs, precision = spec.adversarial, spec.precision
-        return attacked(self.net, images, labels, self.mean, self.std, knobs, starts, precision)
+            return scaled(normalize(images, self.mean, self.std), size)
+        pixels, knobs = scaled(images / 255, size), spec.adversarial
+        constants = (self.mean, self.std)
+        return attacked(self.net, pixels, labels, *constants, knobs, starts, spec.precision)
 
     def _step(self, step: int, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step; returns the summed loss and the number named rightly, on the device."""

@@ -38,7 +38,7 @@ SCALES: dict[Profile, Scale] = {
     ),
     "quick": Scale(
         20, 250, 16, 2, 1, 2,
-        "as published, end to end only the quickest to train; checkpoints of 8 to 16 epochs",
+        "as published, end to end only the quickest to train; checkpoints of 8 to 12 epochs",
         "as published up to 5,000 images, a tenth of what is larger; setups drawn", True, False,
     ),
     "paper": Scale(None, None, None, None, None, None, "as published", "as published", True, True),

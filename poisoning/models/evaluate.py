@@ -8,10 +8,12 @@ from torch import Tensor
 from poisoning import devices
 from poisoning.data import Split
 from poisoning.data.augment import normalize
+from poisoning.models.extractor import quickened
 from poisoning.models.network import Network
 from poisoning.spec import Precision
 
 Constants = tuple[float, ...]  # one per channel
+BATCH = {"cpu": 64}  # whose maps stay in a core's cache; elsewhere 500
 
 
 @torch.inference_mode()
@@ -21,7 +23,6 @@ def clean_accuracy(
     mean: Constants,
     std: Constants,
     precision: Precision = "exact",
-    batch_size: int = 500,
 ) -> float:
     """The fraction of ``split`` that ``net`` names rightly, in eval mode, on the net's device.
 
@@ -30,10 +31,12 @@ def clean_accuracy(
     was_training = net.training
     net.eval()
     device = net.linear.weight.device
+    judged = quickened(net, precision)
     right = torch.zeros((), dtype=torch.int64, device=device)
-    for images, labels in _batches(split, batch_size, device):
+    for images, labels in _batches(split, BATCH.get(device.type, 500), device):
+        x = normalize(images, mean, std).contiguous(memory_format=torch.channels_last)
         with devices.autocast(device, precision):
-            logits = net(normalize(images, mean, std))
+            logits = judged(x)
         right += (logits.argmax(1) == labels).sum()
     net.train(was_training)
     return right.item() / len(split)

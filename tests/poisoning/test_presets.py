@@ -133,11 +133,11 @@ def test_quick_computes_fast_and_trains_end_to_end_briefly_and_only_the_quickest
 
 def test_quick_has_only_checkpoints_that_are_short_and_those_that_come_with_us():
     for study in STUDIES.values():
-        if "quick" not in study.profiles:
+        if "quick" not in study.profiles or study.name == "demonstration":
             continue
         for _, spec in study.experiments("quick"):
             for _, name in spec.checkpoint_names():
-                assert name == SAMPLED or RECIPES[name].epochs <= 16
+                assert name == SAMPLED or RECIPES[name].epochs <= 12
     assert brief("vgg11-cifar100-200ep-s1") == "vgg11-cifar100-12ep-s1"
     assert brief("resnet18-cifar10-200ep-s7") == "resnet18-cifar10-8ep-s1"
-    assert brief("resnet18-cifar10-adv-200ep-s0") == "resnet18-cifar10-adv-16ep-s0"
+    assert brief("resnet18-cifar10-adv-200ep-s0") == "resnet18-cifar10-adv-8ep-s0"

@@ -276,7 +276,7 @@ def test_attacked_images_are_the_plain_loops_and_leave_the_network_alone():
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     generator = torch.Generator().manual_seed(3)
     knobs = Adversarial(eps_255=16, steps=2, step_size_255=12)
-    found = robust.attacked(net, images, labels, (0.4,) * 3, (0.5,) * 3, knobs, generator)
+    found = robust.attacked(net, images / 255, labels, (0.4,) * 3, (0.5,) * 3, knobs, generator)
     assert net.training and all(parameter.grad is None for parameter in net.parameters())
     assert equal(before, net.state_dict())
 
