@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, Invalid, invalid
+from app.errors import Conflict, FieldProblem, Invalid, readable
 from app.models import Checkpoint, Job
 from app.services import checkpoints, importing, jobs
 from app.services.datasets import check_files
@@ -53,14 +53,13 @@ def adopt(
     Asking again is harmless, and one that failed may be asked for otherwise. Invalid names the
     field; Conflict where the name, or the file, is that of another checkpoint.
     """
-    importing.check_name(name)
     if name in RECIPES:
         raise Conflict(f"{name!r} is the name of a recipe; choose another name")
     with tempfile.TemporaryDirectory(dir=settings.work_dir, prefix="incoming-") as folder:
         path = Path(folder) / "upload"
         with path.open("wb") as target:
             shutil.copyfileobj(upload.file, target)
-        spec = _spec(asked, upload.filename, path)
+        spec = _spec(name, asked, upload.filename, path)
         check_files(settings, spec.dataset, "dataset")
         row = checkpoints.find(session, name)
         if row is not None and row.state not in ENDED:
@@ -80,16 +79,26 @@ def drop_upload(session: Session, store: Store, sha256: str) -> None:
         store.remove("uploads", sha256)
 
 
-def _spec(asked: Mapping[str, Any], filename: str, path: Path) -> AdoptSpec:
+def _spec(name: str, asked: Mapping[str, Any], filename: str, path: Path) -> AdoptSpec:
+    """What is asked for. Invalid says all that is wrong at once, for a file is chosen anew."""
+    faults: list[FieldProblem] = []
+    try:
+        importing.check_name(name)
+    except Invalid as problem:
+        faults += problem.errors
     if path.stat().st_size == 0:
-        raise Invalid.field("file", "is empty", "choose a .pth, .pt or .safetensors file")
+        remedy = "choose a .pth, .pt or .safetensors file"
+        faults.append(FieldProblem(field="file", message="is empty", remedy=remedy))
     given = {key: value for key, value in asked.items() if value not in (None, "")}
     called = "".join(c for c in ntpath.basename(filename) if c.isprintable())[-200:]
     own = {"filename": called or "a file without a name", "sha256": hash_file(path)}
     try:
-        return AdoptSpec.model_validate(given | own)
+        spec = AdoptSpec.model_validate(given | own)
     except ValidationError as error:
-        raise invalid(error, AdoptSpec) from None
+        raise Invalid([*faults, *readable(error.errors(), AdoptSpec)]) from None
+    if faults:
+        raise Invalid(faults)
+    return spec
 
 
 def _same(row: Checkpoint, spec: AdoptSpec) -> Checkpoint:

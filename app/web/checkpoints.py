@@ -201,9 +201,8 @@ def _reading(item: CheckpointView) -> list[tuple[str, str]]:
     named = [f"{pattern} becomes {new or 'nothing'}" for pattern, new in spec["renames"]]
     return [
         ("File", spec["filename"]),
-        ("Naming", "the first known one that fits" if naming == AUTO else naming),
+        ("Naming", "auto: the first known one that fits" if naming == AUTO else naming),
         *(("Renames", text) for text in ["; ".join(named)] if text),
-        ("sha256 of the file", spec["sha256"]),
     ]
 
 
@@ -290,7 +289,7 @@ def _adopting(values: Values, errors: dict[str, str]) -> list[Field]:
     options = {
         "model": [("", "choose"), *forms.choice(catalog.MODELS)],
         "dataset": [("", "choose"), *forms.choice(catalog.DATASETS)],
-        "naming": [(AUTO, "the first known one that fits"), *((key, key) for key in NAMINGS)],
+        "naming": [(key, key) for key in (AUTO, *NAMINGS)],
     }
     knobs = forms.fields(AdoptSpec, ADOPT, typed, wrong, options=options, only=options)
     return [name, *knobs, own]

@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from playwright.sync_api import expect
 
 from poisoning import shipped
-from tests.e2e.conftest import HOSTILE, Filled, Opened
+from poisoning.models import build
+from tests.e2e.conftest import HOSTILE, PATIENCE_MS, Filled, Opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 SHIPPED = shipped.FOLDER / "convnet3-cifar100-8ep-s0"
@@ -50,6 +52,20 @@ def test_a_checkpoint_is_brought_in_and_taken_away(opened: Opened, with_scripts:
         page.get_by_role("link", name="its weights").click()
     brought = SHIPPED.with_name(f"{SHIPPED.name}.safetensors").read_bytes()
     assert Path(download.value.path()).read_bytes() == brought
+
+
+def test_weights_trained_elsewhere_are_read_and_judged(opened: Opened, tmp_path: Path) -> None:
+    state = {f"module.{key}": value for key, value in build("convnet3", 5).state_dict().items()}
+    torch.save({"net": state, "epoch": 3}, tmp_path / "theirs.pth")
+    page = opened("/checkpoints")
+    page.locator("#adopt-file").set_input_files(tmp_path / "theirs.pth")
+    page.locator("#adopt-name").fill("theirs")
+    page.locator("#adopt-model").select_option("convnet3")
+    page.locator("#adopt-dataset").select_option("digits_0_4")
+    page.get_by_role("button", name="Read and judge it").click()
+    page.wait_for_url("**/checkpoints/theirs")
+    expect(page.locator(".answer")).to_contain_text("measured here", timeout=PATIENCE_MS)
+    expect(page.get_by_text("theirs.pth", exact=True)).to_be_visible()
 
 
 def test_a_gallery_is_taken_away_as_one_picture(opened: Opened, filled: Filled) -> None:

@@ -129,6 +129,12 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert empty.get("/api/v1/checkpoints").json()["items"] == []
 
 
+def test_all_that_is_wrong_is_said_at_once(empty: TestClient) -> None:
+    text = send(empty, b"", name="", model="", renames="x").text
+    for field in ("file", "name", "model", "renames.0"):
+        assert f">{field}</a>" in text
+
+
 def test_a_form_without_a_file_says_so(empty: TestClient) -> None:
     answer = empty.post("/checkpoints/adopt", data=ASKED, files={"card": ("a", b"b")})
     assert answer.status_code == 422 and 'href="#adopt-file"' in answer.text
