@@ -84,3 +84,13 @@ def test_without_pyyaml_json_is_read_and_yaml_says_what_is_missing(
     assert spec_file.parse('{"a": 1}', is_yaml=False) == {"a": 1}
     with pytest.raises(FieldError, match="PyYAML"):
         spec_file.parse("a: 1", is_yaml=True)
+
+
+def test_the_experiments_that_docs_report_differ_in_the_attack_alone() -> None:
+    found = {
+        path.stem: ExperimentSpec.model_validate(spec_file.read(path))
+        for path in (Path(__file__).parents[2] / "docs" / "specs").glob("*.yaml")
+    }
+    attack, control = found["cifar10-bullseye"], found["cifar10-control"]
+    assert (attack.attack.name, control.attack.name) == ("bullseye_polytope", "no_perturbation")
+    assert control.model_copy(update={"attack": attack.attack}) == attack
