@@ -39,16 +39,7 @@ def run(job: AdoptJob, emit: Emit) -> None:
         twin = job.there[card.sha256]
         raise FieldError("file", f"the same weights are here already, as {twin!r}", "use that one")
     emit(_progress(2, ""))
-    emit(
-        CheckpointDone(
-            name=job.name,
-            path=path.name,
-            sha256=card.sha256,
-            clean_accuracy=card.clean_accuracy,
-            card=card.model_dump(mode="json"),
-            seconds=time.monotonic() - started,
-        )
-    )
+    emit(CheckpointDone.of(card, path, time.monotonic() - started))
 
 
 def _images(spec: AdoptSpec, data_dir: str) -> data.LoadedDataset:

@@ -6,10 +6,12 @@ process has no credentials: all it knows stands in the job, all it found stands 
 It ends itself when its stdin closes, so it never outlives the parent that started it.
 """
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from poisoning.card import Card
 from poisoning.spec import Access, AdoptSpec, ExperimentSpec, PretrainSpec
 
 
@@ -203,6 +205,18 @@ class CheckpointDone(Message):
     clean_accuracy: float
     card: dict[str, Any]
     seconds: float
+
+    @classmethod
+    def of(cls, card: Card, path: Path, seconds: float) -> Self:
+        """Of a checkpoint that was stored under ``path`` with this card."""
+        return cls(
+            name=card.name,
+            path=path.name,
+            sha256=card.sha256,
+            clean_accuracy=card.clean_accuracy,
+            card=card.model_dump(mode="json"),
+            seconds=seconds,
+        )
 
 
 class Failed(Message):

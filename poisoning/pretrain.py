@@ -51,16 +51,7 @@ def run(job: PretrainJob, emit: Emit) -> None:
         training.run(path.with_suffix(".state"), emit)
         card = store.save(path, training.net, training.card(job.name))
         path.with_suffix(".state").unlink(missing_ok=True)
-    emit(
-        CheckpointDone(
-            name=job.name,
-            path=path.name,
-            sha256=card.sha256,
-            clean_accuracy=card.clean_accuracy,
-            card=card.model_dump(mode="json"),
-            seconds=card.seconds or 0.0,
-        )
-    )
+    emit(CheckpointDone.of(card, path, card.seconds or 0.0))
 
 
 def _finished(path: Path, spec: PretrainSpec) -> store.Card | None:

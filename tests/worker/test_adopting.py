@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 from sqlalchemy import select
 
@@ -17,8 +18,6 @@ from tests.worker.bench import Bench
 from worker import child
 from worker.runtime import Runtime
 from worker.tasks import work
-
-torch = pytest.importorskip("torch")
 
 
 class Hostile:
