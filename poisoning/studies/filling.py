@@ -21,8 +21,14 @@ ACCESSES = ("white box", "grey box", "black box")
 Fallen = dict[tuple[int, int, int], bool]  # by trial, target and base class
 
 
-def tables(lines: Sequence["Line"], found: Sequence[Results], scale: Scale) -> list[Table]:
-    """One for every title among the lines' places, in their order.
+def tables(
+    lines: Sequence["Line"],
+    found: Sequence[Results],
+    scale: Scale,
+    left_out: Sequence[str] = (),
+) -> list[Table]:
+    """One for every title among the lines' places, in their order; each names the experiments that
+    are ``left_out`` of the profile.
 
     An experiment is known by its spec whatever its trials: it may have been extended.
     """
@@ -33,7 +39,10 @@ def tables(lines: Sequence["Line"], found: Sequence[Results], scale: Scale) -> l
     made = []
     for title, pairs in groupby(placed, key=lambda pair: pair[0].table):
         rows = [(place, line, known.get(_identity(line.spec))) for place, line in pairs]
-        made.append(Table.of_cells(title, _cells(rows, scale), _notes(scale, lines)))
+        notes = _notes(scale, lines)
+        if left_out:
+            notes += (f"Left to the paper profile for their cost: {'; '.join(left_out)}.",)
+        made.append(Table.of_cells(title, _cells(rows, scale), notes))
     return made
 
 

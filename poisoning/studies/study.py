@@ -36,11 +36,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """One experiment of a study."""
+    """One experiment of a study; ``is_in_quick``: not so costly that only the others run it."""
 
     title: str
     spec: ExperimentSpec
     places: tuple[Place, ...]
+    is_in_quick: bool = True
 
 
 def plain_faults(found: Sequence[Results]) -> list[str]:
@@ -95,8 +96,15 @@ class Study:
         named; then its settings. Results are recognised by their spec.
         """
         chosen = profile or (found[0].spec.profile if found else self.profiles[0])
-        lines = self._lines(chosen)
-        return [*filling.tables(lines, found, SCALES[chosen]), self.settings(chosen)]
+        made = filling.tables(self._lines(chosen), found, SCALES[chosen], self.left_out(chosen))
+        return [*made, self.settings(chosen)]
+
+    def left_out(self, profile: Profile) -> tuple[str, ...]:
+        """Titles of the paper's experiments that the profile does not run, for their cost."""
+        if "paper" not in self.profiles:
+            return ()
+        there = {line.title for line in self._lines(profile)}
+        return tuple(line.title for line in self._lines("paper") if line.title not in there)
 
     def settings(self, profile: Profile) -> Table:
         """What every experiment runs, read off its spec."""
@@ -115,7 +123,8 @@ def in_profiles(paper: Callable[[], Sequence[Line]]) -> Callable[[Profile], Sequ
 
     @cache
     def lines(profile: Profile) -> tuple[Line, ...]:
-        return tuple(_in_profile(line, profile) for line in paper())
+        taken = [line for line in paper() if line.is_in_quick or profile != "quick"]
+        return tuple(_in_profile(line, profile) for line in taken)
 
     return lines
 
@@ -128,4 +137,4 @@ def _in_profile(line: Line, profile: Profile) -> Line:
         for place in line.places
         if position.keys() >= set(place.victims)
     )
-    return Line(line.title, scaled(line.spec, profile), places)
+    return replace(line, spec=scaled(line.spec, profile), places=places)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from poisoning import presets, profiles
+from poisoning import presets, profiles, shipped
 from poisoning.recipes import RECIPES, brief
 from poisoning.spec import SAMPLED, ExperimentSpec, FieldError, vary
 from poisoning.studies import STUDIES
@@ -109,6 +109,9 @@ def test_no_torch_is_needed():
 # --- quick ------------------------------------------------------------------------------------
 
 
+FROZEN, END_TO_END = "CIFAR-10, transfer, frozen extractor", "CIFAR-10, transfer, end to end"
+
+
 def transfer(title, profile):
     lines = STUDIES["benchmark_cifar10_transfer"].lines(profile)
     return next(line for line in lines if line.title == title)
@@ -121,14 +124,27 @@ def test_quick_computes_fast_and_trains_end_to_end_briefly_and_only_the_quickest
         "resnet18", "resnet18", "mobilenet_v2", "vgg11",
     ]  # fmt: skip
     whole = transfer("BP: CIFAR-10, transfer, end to end", "quick")
-    assert [victim.checkpoint for victim in whole.spec.victims] == [
-        "resnet18-cifar100-10ep-s0", "resnet18-cifar100-10ep-s1",
-    ]  # fmt: skip
-    assert {victim.recipe.epochs for victim in whole.spec.victims} == {2}
-    assert [(place.column, place.victims) for place in whole.places] == [
-        ("white box", (0,)), ("grey box", (1,)),
-    ]  # fmt: skip
+    (victim,) = whole.spec.victims
+    assert (victim.checkpoint, victim.recipe.epochs) == ("resnet18-cifar100-10ep-s0", 2)
+    assert [(place.column, place.victims) for place in whole.places] == [("white box", (0,))]
     assert len(transfer(whole.title, "paper").spec.victims) == 4
+
+
+def test_quick_says_in_every_table_which_experiments_it_leaves_to_the_paper_profile():
+    study = STUDIES["benchmark_cifar10_transfer"]
+    of_three = "ensemble of surrogates"
+    assert set(study.left_out("quick")) == {
+        *(f"{name}, ours: {END_TO_END}" for name in ("FC", "CLBD", "HTBD")),
+        *(f"{name}: {t}, {of_three}" for name in ("FC", "CP", "BP") for t in (FROZEN, END_TO_END)),
+    }
+    assert study.left_out("smoke") == study.left_out("paper") == ()
+    (note,) = {notes[-1] for table in study.tables([], "quick")[:-1] if (notes := table.notes)}
+    assert note.startswith("Left to the paper profile for their cost: ")
+    assert all(title in note for title in study.left_out("quick"))
+    assert len(study.experiments("quick")) + len(study.left_out("quick")) == 24
+    needed = {name for _, spec in study.experiments("quick") for _, name in spec.checkpoint_names()}
+    come_with_us = {name for name in needed if shipped.find(name, RECIPES[name])}
+    assert needed - come_with_us == {"resnet18-cifar10-adv-8ep-s0"}
 
 
 def test_quick_has_only_checkpoints_that_are_short_and_those_that_come_with_us():
