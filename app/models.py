@@ -1,69 +1,24 @@
 """The tables. SQL is the truth; files are named by their hash, messages carry ids only."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
-    DateTime,
     Float,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
-from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import places
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite forgets the zone, so it is put back on the way out."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a moment without a zone")
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _from_spec(rule: Callable[[dict[str, Any]], str]) -> Callable[[DefaultExecutionContext], str]:
-    """A column's value that follows from the spec of the row it is written with."""
-
-    def computed(context: DefaultExecutionContext) -> str:
-        return rule(context.get_current_parameters()["spec"])
-
-    return computed
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
+from app.columns import Base, UtcDateTime, from_spec, now
 
 
 class Study(Base):
@@ -116,8 +71,8 @@ class Experiment(Base):
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     spec_hash: Mapped[str] = mapped_column(String(64), index=True)
     # the same for experiments that differ only in their seed
-    series: Mapped[str] = mapped_column(String(16), index=True, default=_from_spec(places.series))
-    regimes: Mapped[str] = mapped_column(String(60), default=_from_spec(places.regimes))
+    series: Mapped[str] = mapped_column(String(16), index=True, default=from_spec(places.series))
+    regimes: Mapped[str] = mapped_column(String(60), default=from_spec(places.regimes))
     attack: Mapped[str] = mapped_column(String(60))
     dataset: Mapped[str] = mapped_column(String(60))
     profile: Mapped[str] = mapped_column(String(16))

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from poisoning.dose import DoseField
-from poisoning.params import CheckpointName
 from poisoning.spec import ExperimentSpec, PretrainSpec, Profile
+from poisoning.victim_params import CheckpointName
 
 SweepDesign = Literal["grid", "adaptive"]
 MAX_VALUES = 40  # of a sweep

@@ -25,8 +25,8 @@ import uvicorn
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import auth, db, queue
+from app.columns import now
 from app.main import create_app
-from app.models import now
 from app.queries import experiments
 from app.services import studies, workers
 from app.settings import Settings

@@ -14,7 +14,7 @@ from torch.nn import functional
 from benchmarks.measure import Case, Check, Skipped
 from benchmarks.parts import pil_views
 from benchmarks.stage import CPU, Stage
-from poisoning import devices, params
+from poisoning import devices, victim_params
 from poisoning.cache import Cache
 from poisoning.data import LoadedDataset, Split
 from poisoning.data.augment import Views, draw_views, normalize
@@ -97,7 +97,7 @@ def _training_step(stage: Stage, model: str, folder: Path) -> Case:
     count, train = stage.size.batch_size, stage.data.train
     images, labels = train.images[:count], train.labels[:count]
     net = stage.learned(model)
-    recipe = params.Recipe(
+    recipe = victim_params.Recipe(
         learning_rate=RATE, momentum=MOMENTUM, weight_decay=DECAY, batch_size=count
     )
     data = TrainingSet(images, labels, torch.arange(count))
@@ -147,14 +147,14 @@ def _frozen(stage: Stage, folder: Path) -> Case:
     """T trials with their twins, whole, beside one epoch of one trial, one image at a time."""
     size = stage.size
     trials, count, epochs = size.frozen_trials, size.frozen_images, size.frozen_epochs
-    name, recipe = size.frozen_net, params.Recipe(epochs=epochs)
+    name, recipe = size.frozen_net, victim_params.Recipe(epochs=epochs)
     data_spec = DataSpec(dataset=size.dataset, train_size=count, poisons=1)
     batch = _victims(stage, data_spec, trials)
     nets = {name: stage.fresh(name)}
 
     def train(epochs: int, batch: VictimBatch) -> list[frozen.Verdict]:
         bench = Bench(stage, folder, data_spec, nets=nets)  # nothing is computed yet
-        victim = params.FrozenVictim(
+        victim = victim_params.FrozenVictim(
             checkpoint=name, recipe=recipe.model_copy(update={"epochs": epochs})
         )
         return frozen.train_and_judge(victim, bench, batch)
@@ -213,7 +213,7 @@ def plain_epoch(stage: Stage, net: Network, batch: VictimBatch) -> float:
     """The first epoch of the first trial with the trial's own draws: PIL image by image, the
     frozen network, one linear layer; its margin on the target.
     """
-    train, recipe = stage.data.train, params.Recipe()
+    train, recipe = stage.data.train, victim_params.Recipe()
     ids = torch.cat([batch.clean[0], batch.base_indices[0]])
     arrays = torch.cat([train.images[batch.clean[0]], batch.poisons[0]])
     arrays = arrays.permute(0, 2, 3, 1).contiguous().numpy()

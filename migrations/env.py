@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from app.models import Base, UtcDateTime
+import app.models  # noqa: F401  (every table is in Base.metadata by it)
+from app.columns import Base, UtcDateTime
 
 
 def _render_item(kind: str, item: object, autogen_context: object) -> str | bool:

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from poisoning import events, running
-from poisoning.params import CheckpointName
 from poisoning.recipes import RECIPES
 from poisoning.renames import AUTO, NAMINGS
 from poisoning.spec import AdoptSpec, FieldError
+from poisoning.victim_params import CheckpointName
 
 NAME: TypeAdapter[str] = TypeAdapter(CheckpointName)
 

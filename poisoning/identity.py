@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from poisoning import catalog
 from poisoning.events import Setup
-from poisoning.params import AnyVictim
 from poisoning.spec import Access, ExperimentSpec, digest, seed_for
+from poisoning.victim_params import AnyVictim
 
 
 def craft_hash(

@@ -16,7 +16,7 @@ from poisoning.events import TrialsJob
 from poisoning.models import Network, store
 from poisoning.ops import triggers
 from poisoning.ops.triggers import Trigger
-from poisoning.params import AnyVictim, Triggered
+from poisoning.params import Triggered
 from poisoning.spec import (
     SAMPLED,
     Access,
@@ -27,6 +27,7 @@ from poisoning.spec import (
     checkpoint_of,
     spec_hash,
 )
+from poisoning.victim_params import AnyVictim
 from poisoning.victims.features import FeatureTable
 
 CPU_ROWS = 50  # poisons crafted at once: more gains nothing on a processor

@@ -1,8 +1,8 @@
 """What people call things. Apart from statistics, which a worker's process has no use for."""
 
 from poisoning import catalog
-from poisoning.params import AnyVictim
 from poisoning.spec import checkpoint_of
+from poisoning.victim_params import AnyVictim
 
 
 def victim_name(victim: AnyVictim) -> str:

@@ -9,27 +9,29 @@ from typing import Any
 
 from poisoning import catalog
 from poisoning.params import (
-    RECIPES,
-    AnyVictim,
     AttackParams,
     BullseyePolytope,
     CleanLabelBackdoor,
     CleanLabelBackdoorReference,
     ConvexPolytope,
-    EndToEndVictim,
     FeatureCollision,
     FeatureCollisionL2,
     FeatureCollisionReference,
-    FromScratchVictim,
-    FrozenVictim,
     HiddenTriggerBackdoor,
     HiddenTriggerBackdoorReference,
     NoPerturbation,
-    Recipe,
     Triggered,
     WitchesBrew,
 )
 from poisoning.spec import SAMPLED, DataSpec, ExperimentSpec, checkpoint_of, vary
+from poisoning.victim_params import (
+    RECIPES,
+    AnyVictim,
+    EndToEndVictim,
+    FromScratchVictim,
+    FrozenVictim,
+    Recipe,
+)
 
 TRIALS = 100  # behind every published rate
 SEEDS = range(10)  # of the checkpoints of which every trial of a baseline draws one

@@ -10,9 +10,9 @@ No torch in here.
 from dataclasses import dataclass
 from typing import Any
 
-from poisoning.params import AnyVictim, Recipe
 from poisoning.recipes import RECIPES, brief
 from poisoning.spec import SAMPLED, DataSpec, ExperimentSpec, Profile, checkpoint_of
+from poisoning.victim_params import AnyVictim, Recipe
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
 from poisoning import catalog
-from poisoning.params import AnyVictim, AttackParams, CheckpointName, Knobs, Triggered, VictimSpec
+from poisoning.params import AttackParams, Knobs, Triggered
 from poisoning.renames import AUTO, Naming, Rule
+from poisoning.victim_params import AnyVictim, CheckpointName, VictimSpec
 
 Profile = Literal["smoke", "quick", "paper"]
 Precision = Literal["exact", "fast"]

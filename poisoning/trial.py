@@ -20,8 +20,8 @@ from poisoning.devices import Spent, Stopwatch
 from poisoning.events import Log, Message, OutcomeResult, Progress, TrialDone, TrialsJob
 from poisoning.inputs import Inputs
 from poisoning.naming import victim_name
-from poisoning.params import AnyVictim
 from poisoning.spec import SAMPLED, FieldError, checkpoint_of
+from poisoning.victim_params import AnyVictim
 from poisoning.victims import Verdict, VictimBatch
 from poisoning.work import is_out_of_memory
 

@@ -3,8 +3,8 @@
 import socket
 import sys
 
+from app.columns import now
 from app.db import open_database
-from app.models import now
 from app.queries import workers
 from app.settings import load
 

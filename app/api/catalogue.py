@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app.api import examples
 from app.schemas import CatalogueEntry
-from poisoning import catalog, params
+from poisoning import catalog, victim_params
 from poisoning.recipes import RECIPES
 from poisoning.spec import BENCHMARK_SETUPS
 
@@ -95,7 +95,7 @@ def training() -> list[CatalogueEntry]:
     """Recipes a victim can be trained by: copy one into a victim's recipe, and vary it."""
     return [
         CatalogueEntry(name=name, title=row.title, about=row.recipe.model_dump(mode="json"))
-        for name, row in params.RECIPES.items()
+        for name, row in victim_params.RECIPES.items()
     ]
 
 

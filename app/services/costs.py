@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from app.models import Checkpoint
 from app.settings import Settings
 from poisoning import catalog
-from poisoning.params import AnyVictim
 from poisoning.recipes import RECIPES
 from poisoning.spec import AdoptSpec, ExperimentSpec, PretrainSpec, checkpoint_of
+from poisoning.victim_params import AnyVictim
 
 CPU_GFLOPS = 70.0  # sustained per core in fp32; measured on a server core
 GPU_GFLOPS = 40_000.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.web import forms
 from app.web.forms import Field, Options, Values, last
 from poisoning import catalog
-from poisoning.params import RECIPES, Recipe
+from poisoning.victim_params import RECIPES, Recipe
 
 DEFAULT_REGIME = "frozen"
 HELP = {

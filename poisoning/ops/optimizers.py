@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
-from poisoning.params import Recipe
 from poisoning.spec import PretrainSpec
+from poisoning.victim_params import Recipe
 
 MOMENTUM = "momentum_buffer"
 STEP, FIRST, SECOND = "step", "exp_avg", "exp_avg_sq"

@@ -3,10 +3,10 @@
 from typing import Any
 
 from poisoning import presets, published
-from poisoning.params import FromScratchVictim
 from poisoning.published import NOTHING
 from poisoning.spec import ExperimentSpec, vary
 from poisoning.studies.study import Line, Place, Study, in_profiles
+from poisoning.victim_params import FromScratchVictim
 
 TABLE = "Baselines on other architectures"
 ORIGINAL = "original"

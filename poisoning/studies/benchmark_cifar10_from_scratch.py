@@ -1,9 +1,10 @@
 """The unified benchmark on CIFAR-10, victims trained from scratch."""
 
 from poisoning import presets, published
-from poisoning.params import AttackParams, FromScratchVictim
+from poisoning.params import AttackParams
 from poisoning.published import NOTHING
 from poisoning.studies.study import Line, Place, Study, in_profiles
+from poisoning.victim_params import FromScratchVictim
 
 TABLE = "CIFAR-10, from scratch"
 SURROGATE = "resnet18-cifar10-200ep-s0"

@@ -1,9 +1,10 @@
 """The unified benchmark on CIFAR-10, transfer learning: white, grey, black; single, ensemble."""
 
 from poisoning import presets, published
-from poisoning.params import AnyVictim, AttackParams, EndToEndVictim, FrozenVictim
+from poisoning.params import AttackParams
 from poisoning.published import NOTHING
 from poisoning.studies.study import Line, Place, Study, in_profiles
+from poisoning.victim_params import AnyVictim, EndToEndVictim, FrozenVictim
 
 FROZEN = "CIFAR-10, transfer, frozen extractor"
 END_TO_END = "CIFAR-10, transfer, end to end"

@@ -1,9 +1,10 @@
 """The unified benchmark on Tiny ImageNet, victims trained from scratch."""
 
 from poisoning import presets, published
-from poisoning.params import AttackParams, FromScratchVictim, WitchesBrew
+from poisoning.params import AttackParams, WitchesBrew
 from poisoning.published import NOTHING
 from poisoning.studies.study import Line, Place, Study, in_profiles
+from poisoning.victim_params import FromScratchVictim
 
 TABLE = "Tiny ImageNet, from scratch"
 COLUMN = "VGG16"

@@ -1,9 +1,10 @@
 """The unified benchmark on Tiny ImageNet, transfer learning."""
 
 from poisoning import presets, published
-from poisoning.params import AttackParams, FrozenVictim
+from poisoning.params import AttackParams
 from poisoning.published import NOTHING
 from poisoning.studies.study import Line, Place, Study, in_profiles
+from poisoning.victim_params import FrozenVictim
 
 TABLE = "Tiny ImageNet, transfer, frozen extractor"
 SURROGATE = "vgg16_tiny-tinyimagenet_first_half-200ep-s0"

@@ -8,17 +8,11 @@ box), one has another architecture (black box).
 from collections.abc import Sequence
 
 from poisoning import catalog
-from poisoning.params import (
-    AttackParams,
-    BullseyePolytope,
-    FeatureCollision,
-    FrozenVictim,
-    NoPerturbation,
-    Recipe,
-)
+from poisoning.params import AttackParams, BullseyePolytope, FeatureCollision, NoPerturbation
 from poisoning.results import Results
 from poisoning.spec import DataSpec, ExperimentSpec, Profile
 from poisoning.studies.study import Line, Place, Study, plain_faults
+from poisoning.victim_params import FrozenVictim, Recipe
 
 SURROGATE, OTHER = "convnet3-digits_0_4-s0", "resnet6_w16-digits_0_4-s0"
 EPS_255, POISONS, TRAIN_SIZE = 32, 20, 200

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from poisoning.models import Network
-from poisoning.params import EndToEndVictim
+from poisoning.victim_params import EndToEndVictim
 from poisoning.victims import Bench, Verdict, VictimBatch, twins
 from poisoning.victims.judging import verdict
 from poisoning.victims.training import (

@@ -18,8 +18,8 @@ from torch import Tensor
 from poisoning.data.training_set import first_of_each_class
 from poisoning.models import Network, build, store
 from poisoning.models.store import write_tensors
-from poisoning.params import FromScratchVictim
 from poisoning.spec import digest, seed_for
+from poisoning.victim_params import FromScratchVictim
 from poisoning.victims import Bench, Verdict, VictimBatch, twins
 from poisoning.victims.end_to_end import state_path
 from poisoning.victims.judging import Answers, Course, verdict

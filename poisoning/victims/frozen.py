@@ -21,7 +21,7 @@ from poisoning.data.augment import CENTRE, Views, draw_views
 from poisoning.events import Explanation
 from poisoning.ops import adam
 from poisoning.ops.schedules import learning_rate
-from poisoning.params import FrozenVictim, Recipe
+from poisoning.victim_params import FrozenVictim, Recipe
 from poisoning.victims import Bench, Verdict, VictimBatch
 from poisoning.victims.features import FeatureTable
 from poisoning.victims.judging import Answers, Course, clouds, margin, verdict

@@ -25,7 +25,7 @@ from poisoning.models.evaluate import clean_accuracy
 from poisoning.models.store import write_tensors
 from poisoning.ops import optimizers
 from poisoning.ops.schedules import learning_rate
-from poisoning.params import Recipe
+from poisoning.victim_params import Recipe
 from poisoning.victims import Bench, VictimBatch
 from poisoning.victims.judging import Answers, Course, clouds, margin
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from poisoning.models import Network
-from poisoning.params import Recipe
 from poisoning.spec import digest
+from poisoning.victim_params import Recipe
 from poisoning.victims import Bench, VictimBatch
 from poisoning.victims.judging import Answers, Course
 

@@ -381,7 +381,7 @@ def test_a_busy_database_is_503_and_a_full_disk_507(client: TestClient, applicat
 def test_health(client: TestClient, database: Database, settings: Settings) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").status_code == 503
-    from app.models import now
+    from app.columns import now
     from app.services import workers
 
     with database.write() as session:

@@ -12,9 +12,9 @@ from sqlalchemy import text
 from starlette.routing import Mount
 
 from app import auth
+from app.columns import now
 from app.db import Database
 from app.main import create_app
-from app.models import now
 from app.services import tokens
 from app.settings import Settings
 from tests.app import workbench as bench

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
+from app.columns import Base
 from app.db import Database
 from app.errors import Conflict, Invalid
-from app.models import Base, Experiment, Job
+from app.models import Experiment, Job
 from app.requests import LaunchRequest
 from app.services import checkpoints, estimate, experiments, idempotency
 from app.settings import Settings

@@ -9,9 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
+import app.models  # noqa: F401  (every table is in Base.metadata by it)
 from app import db
+from app.columns import Base
 from app.db import Database
-from app.models import Base
 from app.settings import Settings
 
 

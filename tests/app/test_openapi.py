@@ -21,8 +21,8 @@ from schemathesis.specs.openapi.checks import (
 from app import board_schemas, schemas
 from app.api import brought, examples
 from app.api.description import describe
+from app.columns import now
 from app.db import Database
-from app.models import now
 from app.requests import LaunchRequest
 from app.services import workers
 from tests.app import workbench as bench

@@ -11,8 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select, text
 
 from app import db
+from app.columns import Base
 from app.db import Database
-from app.models import Base, Experiment, Job, Outcome
+from app.models import Experiment, Job, Outcome
 from app.queries import experiments as experiment_queries
 from app.queries import leaderboards, trials
 from app.requests import LaunchRequest

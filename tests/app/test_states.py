@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import func, select
 
 from app import db, errors
-from app.models import Base, Experiment, Job, Outcome, Trial
+from app.columns import Base
+from app.models import Experiment, Job, Outcome, Trial
 from app.services import experiments, extending, jobs, states
 from app.services.jobs import Claim, LeaseLost
 from app.settings import Settings

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from poisoning import params
+from poisoning import params, victim_params
 from poisoning.events import Machine, Message, TrialDone, TrialsJob
 from poisoning.models import build, store
 from poisoning.spec import DataSpec, ExperimentSpec
 
 NAMES = {"white": ("resnet6_w16", 0), "grey": ("resnet6_w16", 1), "black": ("convnet3", 2)}
-RECIPE = params.Recipe(epochs=3, batch_size=32, learning_rate=0.05, drop_epochs=(2,))
+RECIPE = victim_params.Recipe(epochs=3, batch_size=32, learning_rate=0.05, drop_epochs=(2,))
 
 
 def checkpoints(folder: Path) -> dict[str, str]:
@@ -30,7 +30,7 @@ def spec(attack: params.Knobs | None = None, **changes) -> ExperimentSpec:
     values = {
         "attack": attack or params.BullseyePolytope(eps_255=16, steps=5),
         "surrogates": ("white",),
-        "victims": tuple(params.FrozenVictim(checkpoint=n, recipe=RECIPE) for n in NAMES),
+        "victims": tuple(victim_params.FrozenVictim(checkpoint=n, recipe=RECIPE) for n in NAMES),
         "data": DataSpec(dataset="digits_5_9", train_size=60, poisons=4),
         "trials": 3,
         "seed": 11,

@@ -9,9 +9,10 @@ import yaml
 from poisoning import certificates, cli, stats
 from poisoning.certificates import Certificate, Pair, compare
 from poisoning.events import Judged, OutcomeResult, Setup, TrialDone
-from poisoning.params import FrozenVictim, NoPerturbation
+from poisoning.params import NoPerturbation
 from poisoning.results import Results
 from poisoning.spec import DataSpec, ExperimentSpec, FieldError
+from poisoning.victim_params import FrozenVictim
 
 MADE = {
     "kind": "processor with AMX",

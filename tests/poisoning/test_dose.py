@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 
-from poisoning import dose, params
+from poisoning import dose, params, victim_params
 from poisoning.spec import ExperimentSpec, FieldError
 
 LADDER = [2.0**i for i in range(12)]
@@ -17,7 +17,7 @@ def experiment(attack=None, **data):
     return ExperimentSpec(
         attack=attack or params.FeatureCollision(),
         surrogates=("convnet3-cifar100-1ep-s0",),
-        victims=(params.FrozenVictim(checkpoint="convnet3-cifar100-1ep-s0"),),
+        victims=(victim_params.FrozenVictim(checkpoint="convnet3-cifar100-1ep-s0"),),
         data=data,
     )
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from poisoning.data.augment import apply_views, draw_views, normalize
-from poisoning.params import FrozenVictim, Recipe
+from poisoning.victim_params import FrozenVictim, Recipe
 from poisoning.victims import frozen
 from poisoning.victims.features import FeatureTable
 from poisoning.victims.judging import judge

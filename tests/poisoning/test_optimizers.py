@@ -11,7 +11,7 @@ from torch.nn import functional
 from poisoning.models import build
 from poisoning.ops import optimizers
 from poisoning.ops.optimizers import Adam, Sgd
-from poisoning.params import Recipe
+from poisoning.victim_params import Recipe
 
 SGD = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
 KINDS = {

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from poisoning import catalog, params, pretrain
+from poisoning import catalog, pretrain, victim_params
 from poisoning.events import Machine, PretrainJob
 from poisoning.models import build
 from poisoning.recipes import FOR_STUDIES, LISTED, RECIPES
@@ -19,7 +19,7 @@ def test_a_recipe_is_called_what_it_is(name):
     assert (model, dataset, seed) == (spec.model, spec.dataset, f"s{spec.seed}")
     marks = ["adv"] * (spec.adversarial is not None) + ["raw"] * (not spec.normalize)
     assert more in (marks, [*marks, f"{spec.epochs}ep"])
-    params.FrozenVictim(checkpoint=name)  # a name that a victim can state
+    victim_params.FrozenVictim(checkpoint=name)  # a name that a victim can state
 
 
 def test_no_two_recipes_are_the_same():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from poisoning.ops.schedules import learning_rate
-from poisoning.params import Recipe
+from poisoning.victim_params import Recipe
 
 
 def test_steps_equal_torchs_multi_step():

@@ -12,7 +12,7 @@ import torch
 
 from poisoning.cache import Cache
 from poisoning.data.augment import CENTRE, draw_views
-from poisoning.params import FrozenVictim, Recipe
+from poisoning.victim_params import FrozenVictim, Recipe
 from poisoning.victims import features, frozen
 from poisoning.victims.features import FeatureTable
 from poisoning.victims.shelf import KIND, Shelf

@@ -10,7 +10,7 @@ import pytest
 from poisoning import catalog, published, tables, targets
 from poisoning.cli import main
 from poisoning.events import Extras, Judged, OutcomeResult, Setup, TrialDone
-from poisoning.params import FrozenVictim, NoPerturbation
+from poisoning.params import NoPerturbation
 from poisoning.profiles import SCALES, SMALL_DATA
 from poisoning.published import Published
 from poisoning.recipes import RECIPES
@@ -21,6 +21,7 @@ from poisoning.studies import STUDIES, dataset_size
 from poisoning.studies.filling import judge
 from poisoning.studies.flips_and_shifts import VARIANTS
 from poisoning.studies.study import Line, Place, Study
+from poisoning.victim_params import FrozenVictim
 
 EACH = [(study, profile) for study in STUDIES.values() for profile in study.profiles]
 NAMES = [f"{study.name}-{profile}" for study, profile in EACH]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from poisoning import check, crafting, inputs, params, poison_set, trial, work
+from poisoning import check, crafting, inputs, params, poison_set, trial, victim_params, work
 from poisoning.data import DataError
 from poisoning.data.setups import setup
 from poisoning.events import EVENT, Done, Failed, Progress, Started, TrialDone
@@ -235,8 +235,8 @@ def test_a_label_is_only_a_name_but_a_recipe_changes_the_outcome_hash(bullseye, 
     _, heard = bullseye
     recipe = jobs.RECIPE.model_copy(update={"weight_decay": 0.1})
     victims = (
-        params.FrozenVictim(checkpoint="white", recipe=jobs.RECIPE, label="as published"),
-        params.FrozenVictim(checkpoint="white", recipe=recipe),
+        victim_params.FrozenVictim(checkpoint="white", recipe=jobs.RECIPE, label="as published"),
+        victim_params.FrozenVictim(checkpoint="white", recipe=recipe),
     )
     (done,) = run(tmp_path, jobs.spec(victims=victims), indices=(0,)).trials()
     before = heard.trials()[0].outcomes[0].outcome_hash
@@ -323,10 +323,10 @@ def test_an_objective_that_is_no_number_is_told(tmp_path):
 
 
 def test_a_training_that_diverges_is_told_by_victim(tmp_path):
-    recipe = params.Recipe(epochs=30, learning_rate=1e30, momentum=0.99, weight_decay=1e5)
+    recipe = victim_params.Recipe(epochs=30, learning_rate=1e30, momentum=0.99, weight_decay=1e5)
     victims = (
-        params.FrozenVictim(checkpoint="white", recipe=jobs.RECIPE),
-        params.FrozenVictim(checkpoint="grey", recipe=recipe),
+        victim_params.FrozenVictim(checkpoint="white", recipe=jobs.RECIPE),
+        victim_params.FrozenVictim(checkpoint="grey", recipe=recipe),
     )
     found = failed(jobs.job(tmp_path, jobs.spec(victims=victims)))
     assert (found.reason, found.field) == ("bad_input", "victims.1.recipe.learning_rate")
@@ -368,8 +368,8 @@ def test_no_state_is_left_behind(tmp_path):
 
 def test_a_trial_on_real_cifar10(real_data, tmp_path, cifar10):
     data = DataSpec(dataset="cifar10", train_size=200, poisons=3)
-    recipe = params.Recipe(optimizer="adam", learning_rate=0.01, epochs=20)
-    victims = (params.FrozenVictim(checkpoint="black", recipe=recipe),)
+    recipe = victim_params.Recipe(optimizer="adam", learning_rate=0.01, epochs=20)
+    victims = (victim_params.FrozenVictim(checkpoint="black", recipe=recipe),)
     spec = jobs.spec(data=data, victims=victims, surrogates=("black",), trials=2)
     job = jobs.job(tmp_path, spec)
     machine = job.machine.model_copy(update={"data_dir": str(real_data)})

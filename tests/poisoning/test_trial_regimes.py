@@ -2,17 +2,17 @@
 
 import pytest
 
-from poisoning import catalog, crafting, params, trial
+from poisoning import catalog, crafting, trial, victim_params
 from poisoning.events import Log, Progress
 from poisoning.spec import FieldError
 from tests.poisoning import jobs
 
 UNTIMED = {"seconds": 0, "device_seconds": None}
-BRIEF = params.Recipe(epochs=1, batch_size=32, learning_rate=0.05, drop_epochs=())
+BRIEF = victim_params.Recipe(epochs=1, batch_size=32, learning_rate=0.05, drop_epochs=())
 WHOLE = (
-    params.EndToEndVictim(checkpoint="white", recipe=BRIEF),
-    params.FromScratchVictim(model="resnet6_w16", recipe=BRIEF, shared_twins=0),
-    params.FromScratchVictim(model="convnet3", recipe=BRIEF, shared_twins=1),
+    victim_params.EndToEndVictim(checkpoint="white", recipe=BRIEF),
+    victim_params.FromScratchVictim(model="resnet6_w16", recipe=BRIEF, shared_twins=0),
+    victim_params.FromScratchVictim(model="convnet3", recipe=BRIEF, shared_twins=1),
 )
 
 
@@ -86,8 +86,8 @@ def test_every_trial_draws_its_checkpoint_and_the_white_box_is_the_drawn_one(tmp
         surrogates=("sampled",),
         sampled_from=("white", "grey"),
         victims=(
-            params.FrozenVictim(checkpoint="sampled", recipe=jobs.RECIPE),
-            params.FrozenVictim(checkpoint="white", recipe=jobs.RECIPE),
+            victim_params.FrozenVictim(checkpoint="sampled", recipe=jobs.RECIPE),
+            victim_params.FrozenVictim(checkpoint="white", recipe=jobs.RECIPE),
         ),
         trials=6,
         seed=12,
@@ -134,7 +134,7 @@ def test_a_single_trial_that_fills_the_memory_is_an_error(tmp_path, monkeypatch)
 
 
 def test_a_last_layer_of_other_classes_cannot_be_kept(tmp_path):
-    victim = params.EndToEndVictim(checkpoint="white", recipe=BRIEF, keeps_linear=True)
+    victim = victim_params.EndToEndVictim(checkpoint="white", recipe=BRIEF, keeps_linear=True)
     with pytest.raises(FieldError) as caught:
         run(tmp_path, jobs.spec(victims=(victim,), trials=1))
     assert caught.value.field == "victims.0.keeps_linear"

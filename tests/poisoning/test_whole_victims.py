@@ -13,7 +13,7 @@ from poisoning.data.augment import apply_views, draw_views, normalize
 from poisoning.data.training_set import first_of_each_class
 from poisoning.models import build
 from poisoning.ops.triggers import Trigger
-from poisoning.params import EndToEndVictim, FromScratchVictim, Recipe
+from poisoning.victim_params import EndToEndVictim, FromScratchVictim, Recipe
 from poisoning.victims import end_to_end, from_scratch, training, twins
 from poisoning.victims.judging import judge
 from tests.poisoning import tiny

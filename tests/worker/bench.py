@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.columns import now
 from app.db import open_database
 from app.models import (
     Checkpoint,
@@ -23,13 +24,13 @@ from app.models import (
     Outcome,
     Trial,
     Worker,
-    now,
 )
 from app.services import jobs
 from app.settings import Settings
 from app.storage import Store
-from poisoning.params import FrozenVictim, NoPerturbation
+from poisoning.params import NoPerturbation
 from poisoning.spec import DataSpec, ExperimentSpec, PretrainSpec, spec_hash
+from poisoning.victim_params import FrozenVictim
 
 HERE = Path(__file__).parent
 SPEC = ExperimentSpec(

@@ -10,7 +10,8 @@ import torch
 from safetensors.numpy import load_file
 from sqlalchemy import select
 
-from app.models import Checkpoint, now
+from app.columns import now
+from app.models import Checkpoint
 from app.services import adopting, checkpoints
 from app.services.adopting import Upload
 from app.storage import Store

@@ -8,7 +8,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app import db, models
+from app import db
+from app.columns import now
 from app.main import create_app
 from app.settings import Settings
 from poisoning import params
@@ -39,7 +40,7 @@ def full(app: FastAPI, empty: TestClient) -> TestClient:
         rows.launched(session, settings, params.NoPerturbation(), done=20)
         attack = params.BullseyePolytope(eps_255=32, steps=200)
         busy = rows.launched(session, settings, attack, done=8, title=HOSTILE)
-        rows.worker(session, busy, models.now())
-        rows.worker(session, None, models.now() - timedelta(hours=1))
+        rows.worker(session, busy, now())
+        rows.worker(session, None, now() - timedelta(hours=1))
         rows.launched(session, settings, params.FeatureCollision(eps_255=32), title="queued")
     return empty

@@ -14,9 +14,9 @@ from app.models import Checkpoint, Experiment
 from app.web import forms
 from app.web.launch import Known, LaunchForm
 from app.web.switches import settle
-from poisoning import catalog, params, patterns, spec_file
-from poisoning.params import RECIPES, Recipe
+from poisoning import catalog, params, patterns, spec_file, victim_params
 from poisoning.spec import BENCHMARK_SETUPS, DataSpec, ExperimentSpec
+from poisoning.victim_params import RECIPES, Recipe
 from tests.app import rows
 
 GOOD = {
@@ -117,7 +117,7 @@ def test_switching_the_regime_takes_its_recipe_and_keeps_the_other_victim() -> N
     spec = LaunchForm(settle(values), CHECKPOINTS).validate()
     assert spec is not None
     assert [v.regime for v in spec.victims] == ["from_scratch", "frozen"]
-    assert spec.victims[0].recipe == params.UNIFIED_FROM_SCRATCH
+    assert spec.victims[0].recipe == victim_params.UNIFIED_FROM_SCRATCH
     assert spec.victims[1].recipe.epochs == 9
 
 

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from app import models
+from app.columns import now
 from app.models import Checkpoint, Job
 from poisoning import catalog, params
 from tests.app import rows
@@ -51,7 +51,7 @@ def test_a_failed_job_says_why_and_a_pretraining_is_named(app: FastAPI, full: Te
                 state="failed",
                 error=error,
                 started_at=rows.AT,
-                finished_at=models.now(),
+                finished_at=now(),
             )
         )
     text = full.get("/queue").text

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.models import now
+from app.columns import now
 from app.queries import results as stored
 from app.services import studies
 from poisoning.studies import STUDIES

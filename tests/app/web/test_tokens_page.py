@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from app.columns import now
 from app.main import create_app
-from app.models import now
 from app.services import tokens
 from tests.app.web.conftest import HOSTILE, HTML
 
