@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from poisoning import devices, work
 from poisoning import params as knobs
+from poisoning import victim_params as training
 from poisoning.cli import DATA_DIR
 from poisoning.events import (
     CheckpointDone,
@@ -33,7 +34,7 @@ from poisoning.recipes import RECIPES
 from poisoning.results import Results
 from poisoning.spec import DataSpec, ExperimentSpec, Precision, spec_hash
 
-FAST = knobs.RECIPES["fast_from_scratch"].recipe
+FAST = training.RECIPES["fast_from_scratch"].recipe
 SCRATCH = DataSpec(train_size=50_000, poisons=500)
 
 
@@ -46,23 +47,23 @@ class Size:
     data: DataSpec
     trials: int
     steps: int  # of Bullseye Polytope
-    transfer: knobs.Recipe
+    transfer: training.Recipe
     model: str  # trained from scratch
-    scratch: dict[str, tuple[knobs.Recipe, float | None]]  # by name: recipe, goal in seconds
+    scratch: dict[str, tuple[training.Recipe, float | None]]  # by name: recipe, goal in seconds
     scratch_data: DataSpec
 
 
 SIZES = {
     "whole": Size(
         surrogate="resnet18-cifar100-10ep-s0", other="vgg11-cifar100-12ep-s0", data=DataSpec(),
-        trials=100, steps=1200, transfer=knobs.UNIFIED_FROZEN, model="resnet18",
-        scratch={"fast recipe": (FAST, 10), "200 epochs": (knobs.UNIFIED_FROM_SCRATCH, 240)},
+        trials=100, steps=1200, transfer=training.UNIFIED_FROZEN, model="resnet18",
+        scratch={"fast recipe": (FAST, 10), "200 epochs": (training.UNIFIED_FROM_SCRATCH, 240)},
         scratch_data=SCRATCH,
     ),
     "toy": Size(
         surrogate="convnet3-digits_0_4-s0", other="resnet6_w16-digits_0_4-s0",
         data=DataSpec(dataset="digits_5_9", train_size=100, poisons=5), trials=4, steps=20,
-        transfer=knobs.Recipe(epochs=3, learning_rate=0.1, augment=False), model="convnet3",
+        transfer=training.Recipe(epochs=3, learning_rate=0.1, augment=False), model="convnet3",
         scratch={"fast recipe": (FAST.model_copy(update={"epochs": 2, "batch_size": 64}), None)},
         scratch_data=DataSpec(dataset="digits_5_9", train_size=100, poisons=5),
     ),
@@ -87,7 +88,7 @@ def rows(size: Size, bench: "Bench", precision: Precision) -> Iterator[Row]:
         found = f"{100 * card.clean_accuracy:.1f} % clean, {card.seconds / epochs:.2f} s an epoch"
         yield Row(f"pretraining {name}", card.seconds, None, found)
 
-    def spec(attack: knobs.AttackParams, victims: tuple[knobs.AnyVictim, ...]) -> ExperimentSpec:
+    def spec(attack: knobs.AttackParams, victims: tuple[training.AnyVictim, ...]) -> ExperimentSpec:
         needs_one = attack.name != "no_perturbation"
         return ExperimentSpec(
             attack=attack, victims=victims, trials=size.trials, data=size.data, precision=precision,
@@ -95,7 +96,7 @@ def rows(size: Size, bench: "Bench", precision: Precision) -> Iterator[Row]:
         )  # fmt: skip
 
     frozen = tuple(
-        knobs.FrozenVictim(checkpoint=name, recipe=size.transfer)
+        training.FrozenVictim(checkpoint=name, recipe=size.transfer)
         for name in (size.surrogate, size.other)
     )
     control = bench.experiment(spec(knobs.NoPerturbation(), frozen))
@@ -109,7 +110,7 @@ def rows(size: Size, bench: "Bench", precision: Precision) -> Iterator[Row]:
     rates = f"white box {_rates(poisoned, 0)}; black box {_rates(poisoned, 1)}"
     yield Row(f"{size.trials} trials crafted, Bullseye Polytope", crafting, 120, rates)
     for name, (recipe, goal) in size.scratch.items():
-        victim = knobs.FromScratchVictim(model=size.model, recipe=recipe, shared_twins=0)
+        victim = training.FromScratchVictim(model=size.model, recipe=recipe, shared_twins=0)
         alone = spec(knobs.NoPerturbation(), (victim,))
         once = bench.experiment(alone.model_copy(update={"trials": 1, "data": size.scratch_data}))
         outcome = once.trials[0].outcomes[0]

@@ -9,6 +9,7 @@ from tests.poisoning import tiny
 
 EVERY = sorted(catalog.ATTACKS)
 OPTIMISING = [name for name in EVERY if catalog.attack(name).needs != "nothing"]
+ADAM = [name for name in EVERY if "polytope" in name]  # those that take Adam's steps
 ENSEMBLES = [("plain",), ("residual",), ("plain", "residual"), ("dropout",)]
 
 
@@ -71,8 +72,33 @@ def test_a_trial_does_not_depend_on_those_it_is_batched_with(name, nets, digits)
     batch = tiny.batch(digits, trials=3)
     alone = torch.cat([craft(name, batch.trial(t), tiny.surrogates(*nets)) for t in range(3)])
     different = (tiny.rounded(together) - tiny.rounded(alone)).abs()
-    assert different.max() <= 1  # rounding of sums in another order
+    # Sums in another order round differently. Where a gradient is nothing but that, Adam, which
+    # divides by its size, may go either way: a few values in ten thousand, and not the objective.
+    largest = 1 if name not in ADAM else 2 * tiny.ATTACKS[name].eps_255
+    assert different.max() <= largest
+    assert (different > 1).float().mean() < 0.001
     assert (different > 0).float().mean() < 0.005
+    if name in OPTIMISING:
+        objective = attacks.load(name).objective
+        found = [
+            objective(tiny.ATTACKS[name], batch, tiny.surrogates(*nets), poisons)
+            for poisons in (together, alone)
+        ]
+        torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("nets", ENSEMBLES, ids="+".join)
+@pytest.mark.parametrize("name", ADAM)
+def test_adams_first_steps_are_those_of_a_trial_alone(name, nets, digits):
+    """Before rounding is amplified, no value differs by half a stored step."""
+    params = tiny.ATTACKS[name].model_copy(update={"steps": 2})
+
+    def crafted(batch):
+        return attacks.load(name).craft(params, batch, tiny.surrogates(*nets), Report())
+
+    together, batch = crafted(tiny.batch(digits, trials=3)), tiny.batch(digits, trials=3)
+    alone = torch.cat([crafted(batch.trial(t)) for t in range(3)])
+    assert (together - alone).abs().max() < 0.5 / 255
 
 
 @pytest.mark.parametrize("name", EVERY)
