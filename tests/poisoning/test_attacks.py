@@ -68,15 +68,14 @@ def test_the_same_seed_gives_the_same_poisons(name, nets, digits):
 @pytest.mark.parametrize("nets", ENSEMBLES, ids="+".join)
 @pytest.mark.parametrize("name", EVERY)
 def test_a_trial_does_not_depend_on_those_it_is_batched_with(name, nets, digits):
-    together = craft(name, tiny.batch(digits, trials=3), tiny.surrogates(*nets))
-    batch = tiny.batch(digits, trials=3)
-    alone = torch.cat([craft(name, batch.trial(t), tiny.surrogates(*nets)) for t in range(3)])
+    # a convolution of oneDNN's rounds by the size of its batch, and Adam makes much of that where a
+    # gradient is nothing but rounding
+    with torch.backends.mkldnn.flags(enabled=False):
+        together = craft(name, tiny.batch(digits, trials=3), tiny.surrogates(*nets))
+        batch = tiny.batch(digits, trials=3)
+        alone = torch.cat([craft(name, batch.trial(t), tiny.surrogates(*nets)) for t in range(3)])
     different = (tiny.rounded(together) - tiny.rounded(alone)).abs()
-    # Sums in another order round differently. Where a gradient is nothing but that, Adam, which
-    # divides by its size, may go either way: a few values in ten thousand, and not the objective.
-    largest = 1 if name not in ADAM else 2 * tiny.ATTACKS[name].eps_255
-    assert different.max() <= largest
-    assert (different > 1).float().mean() < 0.001
+    assert different.max() <= 1  # rounding of sums in another order
     assert (different > 0).float().mean() < 0.005
     if name in OPTIMISING:
         objective = attacks.load(name).objective
